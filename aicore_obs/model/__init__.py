@@ -1,0 +1,1 @@
+"""This package is where it is said what a record is; nothing here does I/O."""

@@ -1,0 +1,63 @@
+"""This module is where the columns of a frame of operations are listed, once, in their order.
+
+The Polars types are in :mod:`aicore_obs.query.frame`; here is only what needs no Polars.
+"""
+
+from __future__ import annotations
+
+from aicore_obs.model.usage import COUNT_FIELDS, TOKEN_FIELDS
+
+COST_COLUMNS: tuple[str, ...] = (
+    "cost_usd",
+    "input_cost_usd",
+    "output_cost_usd",
+    "cost_source",
+    "cost_reason",
+    "price_id",
+)
+FRAME_COLUMNS: tuple[str, ...] = (
+    "operation_id",
+    "timestamp",
+    "project",
+    "operation_type",
+    "provider",
+    "model",
+    "response_model",
+    "priced_model",
+    "api",
+    "server_address",
+    "status",
+    "finish_reason",
+    "response_id",
+    "latency_ms",
+    "time_to_first_token_ms",
+    "stream_state",
+    "temperature",
+    "max_tokens",
+    *TOKEN_FIELDS,
+    *COUNT_FIELDS,
+    "usage_source",
+    *COST_COLUMNS,
+    "session_id",
+    "run_id",
+    "trace_id",
+    "span_id",
+    "parent_id",
+    "seq",
+    "workspace",
+    "agent_id",
+    "action_id",
+    "user_id",
+    "tags",
+    "labels",
+    "error_type",
+    "error_message",
+    "error_stack",
+    "completion_args",
+    "response",
+    "response_text",
+    "extras",
+)
+PAYLOAD_COLUMNS = frozenset({"completion_args", "response", "response_text"})
+# Kept for no operation yet: the price book brings them. Until then they are null, and the reason says why.
+NOT_PRICED = "not priced"

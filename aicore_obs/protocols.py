@@ -1,0 +1,157 @@
+"""This module is where the sockets of the house are defined, as duties in words; the contract tests check them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import msgspec
+
+from aicore_obs.model.record import Payload, Record
+from aicore_obs.model.usage import NO_USAGE, Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from aicore_obs.model.filter import Filter
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Records on their way to one sink.
+
+    ``records`` and ``lines`` are parallel: ``lines[i]`` is the JSON text of ``records[i]`` as a file would keep it.
+    ``noted`` is the last value that the sink gave to ``note`` before a crash, else None; a sink without a unique key
+    uses it to find what it had already written.
+    """
+
+    records: Sequence[Record]
+    lines: Sequence[bytes]
+    note: Callable[[int], None]
+    noted: int | None = None
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """A place that takes batches.
+
+    All methods run on the road's one loop, one at a time, with instrumentation suppressed. ``name`` tells one sink
+    from another across processes (kind, host, port, path, database, schema) and holds no credentials.
+    """
+
+    name: str
+
+    async def open(self) -> None:
+        """Connect and make ready; called again after a failure. May raise what ``write`` may."""
+
+    async def write(self, batch: Batch) -> None:
+        """Store the whole batch or nothing, and return only when it is committed.
+
+        A record that is already stored is ignored. Raise :class:`~aicore_obs.errors.SinkUnavailable` when nothing can
+        be stored now (the batch comes again), :class:`~aicore_obs.errors.SinkRejected` when these rows can never be
+        stored (the batch comes again in halves). Any other exception counts as the sink's own fault.
+        """
+
+    async def aclose(self) -> None:
+        """Give up connections and locks; must not raise and must return within seconds."""
+
+
+@runtime_checkable
+class Store(Sink, Protocol):
+    """A sink with a schema of its own."""
+
+    async def migrate(self, *, allow_major: bool = False) -> int:
+        """Bring the schema to this program's version and return that version; harmless when it is there."""
+
+    async def schema_version(self) -> int:
+        """Return the version of the schema in the store, 0 when there is none."""
+
+
+class Reader(Protocol):
+    """The way back: reads one store, in the caller's thread, without ever creating it."""
+
+    def schema(self) -> dict[str, pl.DataType]:
+        """Return the columns of a full frame with their types; ``extras`` and ``labels`` as this store has them."""
+
+    def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        """Yield the matching operations, ordered by (timestamp, id), as frames of just these columns, in this order.
+
+        At most ``query.limit`` rows in all. Memory is bounded by ``batch_rows``. Raises
+        :class:`~aicore_obs.errors.StoreNotFoundError` when there is no store.
+        """
+
+
+class Processor(Protocol):
+    """A step of the road: takes a record, returns it or another one, or raises :class:`DropRecord`.
+
+    Must give the same answer for the same record each time. Any other exception sends the one record to the dead
+    letters.
+    """
+
+    def __call__(self, record: Record, /) -> Record: ...
+
+
+class DropRecord(Exception):  # noqa: N818 - a decision, not a mistake
+    """Raised by a processor that wants a record gone; counted as ``dropped(reason)``."""
+
+
+class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider's description read from a request."""
+
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class ResponseFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider's description read from a response; ``usage_raw`` is the provider's own usage object."""
+
+    model: str | None = None
+    id: str | None = None
+    finish_reason: str | None = None
+    usage: Usage = NO_USAGE
+    usage_raw: Payload = msgspec.UNSET
+
+
+class Provider(Protocol):
+    """A description of one provider: how to read its request and its response from JSON. No mechanics, no I/O.
+
+    A reader takes raw JSON of any shape, never raises for a shape that it does not know, and reports nothing that the
+    JSON does not say.
+    """
+
+    name: str
+
+    def read_request(self, raw: bytes) -> RequestFacts: ...
+
+    def read_response(self, raw: bytes) -> ResponseFacts:
+        """Read a body, or a list of stream events."""
+
+    def read_text(self, raw: bytes) -> str | None:
+        """Return the text that the model wrote, None when the body has none."""
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a sink is, parsed and checked but not touched: kind, identity without credentials, how to reach it.
+
+    ``kind`` is ``json``, ``jsonl``, ``sqlite``, ``postgresql`` or the scheme of a third party's sink. ``path`` is
+    absolute, for stores that are files. ``url`` may hold credentials and is never printed. ``options`` are the
+    collector's settings that stores look at.
+    """
+
+    kind: str
+    name: str
+    path: Path | None = None
+    url: str | None = None
+    options: StoreOptions
+
+
+class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings that stores look at."""
+
+    migrate: str = "auto"
+    db_schema: str = "aicore_obs"
+    file_mode: int = 0o600
+    # True under durability="disk": a commit must survive the loss of power before the journal forgets the record.
+    sync: bool = False
