@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -78,14 +78,14 @@ class bind(AbstractContextManager["bind"], AbstractAsyncContextManager["bind"]):
         self._values = values
         self._tokens: list[Token[Context]] = []
 
-    def __enter__(self) -> bind:
+    def __enter__(self) -> Self:
         self._tokens.append(_current.set(_merged(_current.get(), self._values)))
         return self
 
     def __exit__(self, *_: object) -> None:
         _current.reset(self._tokens.pop())
 
-    async def __aenter__(self) -> bind:
+    async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(self, *_: object) -> None:
