@@ -72,9 +72,7 @@ class bind(AbstractContextManager["bind"], AbstractAsyncContextManager["bind"]):
         wrong = sorted(set(values) - set(Context.__struct_fields__))
         if wrong:
             names = ", ".join(Context.__struct_fields__)
-            raise UnknownParameterError(
-                f"bind() does not take {', '.join(map(repr, wrong))}; it takes: {names}"
-            )
+            raise UnknownParameterError(f"bind() does not take {', '.join(map(repr, wrong))}; it takes: {names}")
         self._values = values
         self._tokens: list[Token[Context]] = []
 
@@ -99,6 +97,4 @@ def _merged(outer: Context, values: Mapping[str, Any]) -> Context:
             changes[name] = {**getattr(outer, name), **changes[name]}
     if changes.get("tags"):
         changes["tags"] = tuple(dict.fromkeys((*outer.tags, *changes["tags"])))
-    return msgspec.structs.replace(
-        outer, **{name: value for name, value in changes.items() if value is not None}
-    )
+    return msgspec.structs.replace(outer, **{name: value for name, value in changes.items() if value is not None})

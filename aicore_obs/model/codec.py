@@ -18,9 +18,7 @@ from aicore_obs.model.scope import Scope
 KINDS: tuple[type[Record], ...] = (Operation, Scope, Span, Flag)
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Operation | Scope | Span | Flag] = msgspec.json.Decoder(
-    Operation | Scope | Span | Flag
-)
+_decoder: msgspec.json.Decoder[Operation | Scope | Span | Flag] = msgspec.json.Decoder(Operation | Scope | Span | Flag)
 
 
 class _Version(msgspec.Struct):

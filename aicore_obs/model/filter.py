@@ -86,9 +86,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """
         wrong = sorted(set(filters) - set(FILTER_NAMES))
         if wrong:
-            raise FilterError(
-                f"unknown filter {', '.join(map(repr, wrong))}; filters are: {', '.join(FILTER_NAMES)}"
-            )
+            raise FilterError(f"unknown filter {', '.join(map(repr, wrong))}; filters are: {', '.join(FILTER_NAMES)}")
         checked: dict[str, Any] = {}
         for name, value in filters.items():
             if value is not None:
@@ -147,9 +145,7 @@ def _columns(name: str, value: Any) -> dict[str, Any]:
     names = tuple(_match(name, value)[name])
     wrong = [one for one in names if one not in FRAME_COLUMNS]
     if wrong:
-        raise FilterError(
-            f"unknown column {', '.join(map(repr, wrong))}; columns are: {', '.join(FRAME_COLUMNS)}"
-        )
+        raise FilterError(f"unknown column {', '.join(map(repr, wrong))}; columns are: {', '.join(FRAME_COLUMNS)}")
     return {name: names}
 
 
@@ -174,9 +170,7 @@ def _when(name: str, value: Any) -> tuple[datetime, bool]:
             return datetime.combine(value, time(), tzinfo=UTC), True
     except (ValueError, OverflowError):
         pass
-    raise FilterError(
-        f"{name}={given!r}: a date or time is needed, such as '2026-01-31' or '2026-01-31T12:00:00Z'"
-    )
+    raise FilterError(f"{name}={given!r}: a date or time is needed, such as '2026-01-31' or '2026-01-31T12:00:00Z'")
 
 
 _CHECKS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
