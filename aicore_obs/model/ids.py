@@ -8,7 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_VARIANT = "89ab"
+_HEX = "0123456789abcdef"
+# RFC 9562's variant bits (binary 10) over two random bits, and a random digit with its two low bits cleared.
+_VARIANT = {digit: _HEX[8 + value % 4] for value, digit in enumerate(_HEX)}
+_LOW_BITS_CLEAR = {digit: _HEX[value & 0b1100] for value, digit in enumerate(_HEX)}
+# Random text that is not used yet; list.pop is atomic.
+_random: list[str] = []
+_hooks: list[str] = []
 
 
 def utc_now() -> datetime:
@@ -20,15 +26,28 @@ def new_id() -> str:
     """Return a time-ordered UUIDv7 as text (RFC 9562, method 3: sub-millisecond ticks in ``rand_a``).
 
     The last two bits are always zero: a record's parts (its payloads) get ids of their own by :func:`part_id`
-    without another draw. 60 random bits remain, drawn from the operating system each time, so that a forked
-    child can never repeat its parent.
+    without another draw. 60 random bits remain.
     """
     ns = time.time_ns()
-    ms, rest = divmod(ns, 1_000_000)
-    random = int.from_bytes(os.urandom(8), "big")
-    tail = f"{random & 0x3FFFFFFFFFFFFFFC:016x}"
-    head = f"{ms:012x}"
-    return f"{head[:8]}-{head[8:]}-7{rest * 4096 // 1_000_000:03x}-{_VARIANT[random >> 62]}{tail[1:4]}-{tail[4:]}"
+    ms = ns // 1_000_000
+    ticks = (ns - ms * 1_000_000) * 4096 // 1_000_000
+    try:
+        random = _random.pop()
+    except IndexError:
+        random = _drawn()
+    head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{ticks:03x}-{_VARIANT[random[0]]}{random[1:4]}"
+    return f"{head}-{random[4:15]}{_LOW_BITS_CLEAR[random[15]]}"
+
+
+def _drawn() -> str:
+    """Draw random text for 256 ids at once (a call of the operating system for each id would cost half of it)."""
+    if hasattr(os, "register_at_fork") and not _hooks:
+        # A forked child must not repeat its parent.
+        _hooks.append("registered")
+        os.register_at_fork(after_in_child=_random.clear)
+    text = os.urandom(8 * 256).hex()
+    _random.extend(text[start : start + 16] for start in range(16, len(text), 16))
+    return text[:16]
 
 
 def part_id(record_id: str, part: int) -> str:

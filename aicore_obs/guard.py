@@ -1,0 +1,60 @@
+"""This module is where foreign code is called safely: sinks, user hooks, provider readers, objects of strangers.
+
+It is the only place with a broad ``except``. What goes wrong on our side of the fence must never reach the program
+that is being watched; what goes wrong on the other side comes back as a value.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Generic, ParamSpec, TypeVar
+
+import msgspec
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger("aicore_obs")
+LOG_WINDOW_S = 60.0
+
+
+class Outcome(msgspec.Struct, Generic[T], frozen=True):
+    """What foreign code came back with: a value, or the exception that it raised."""
+
+    value: T | None = None
+    error: Exception | None = None
+
+
+def attempt(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
+    """Call foreign code and return what it returned or raised. Exits and interrupts pass."""
+    try:
+        return Outcome(value=work(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - the one guard for foreign code
+        return Outcome(error=error)
+
+
+class LogWindow:
+    """Says the same failure once per window, with the count of what it kept quiet."""
+
+    def __init__(self, window_s: float = LOG_WINDOW_S) -> None:
+        self._window_s = window_s
+        self._lock = Lock()
+        self._next: dict[str, float] = {}
+        self._quiet: dict[str, int] = {}
+
+    def warn(self, key: str, message: str) -> None:
+        """Log ``message`` as a warning unless ``key`` was logged within the window."""
+        now = time.monotonic()
+        with self._lock:
+            if now < self._next.get(key, 0.0):
+                self._quiet[key] = self._quiet.get(key, 0) + 1
+                return
+            self._next[key] = now + self._window_s
+            quiet = self._quiet.pop(key, 0)
+        logger.warning("%s%s", message, f" ({quiet} more like this in between)" if quiet else "")
+
+
+log_window = LogWindow()
