@@ -6,9 +6,10 @@ that is being watched; what goes wrong on the other side comes back as a value.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from threading import Lock
 from typing import Generic, ParamSpec, TypeVar
 
@@ -34,6 +35,21 @@ def attempt(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outco
         return Outcome(value=work(*args, **kwargs))
     except Exception as error:  # noqa: BLE001 - the one guard for foreign code
         return Outcome(error=error)
+
+
+async def attempt_async(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
+    """Await foreign code and return what it returned or raised; cancellation passes.
+
+    Exits and interrupts that a sink raises by itself must not end the thread that serves the other sinks.
+    """
+    try:
+        return Outcome(value=await work(*args, **kwargs))
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one guard for foreign code
+        return Outcome(error=error)
+    except BaseException as error:  # noqa: BLE001 - as above
+        return Outcome(error=RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 class LogWindow:

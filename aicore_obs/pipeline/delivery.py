@@ -1,0 +1,344 @@
+"""This module is where records are handed over to one sink: in order, in batches, again and again until it has them.
+
+Every sink has a delivery of its own, with its own position in every journal, so that a sick sink stops no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import anyio
+import msgspec
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+
+from aicore_obs.errors import SinkRejected, SinkUnavailable
+from aicore_obs.guard import attempt_async, log_window
+from aicore_obs.model.record import Record
+from aicore_obs.pipeline.dead_letters import DeadLetter, for_damage, for_record
+from aicore_obs.pipeline.journal import Source
+from aicore_obs.pipeline.owners import Position, SinkPosition
+from aicore_obs.pipeline.processors import Prepared, prepare
+from aicore_obs.pipeline.stats import SinkStats
+from aicore_obs.protocols import Batch, Processor, Sink
+
+# How often a sink that is not one of ours may fail for an unknown reason before single rows are suspected.
+FOREIGN_TRIES = 3
+# The longest pause between tries while a flush waits.
+HURRY_S = 0.25
+
+
+class Bell:
+    """What callers look at after an append: whether a delivery sleeps and must be woken."""
+
+    asleep = False
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What a delivery needs of its writer. ``keep_aside`` returns whether dead letters can be kept at all."""
+
+    bell: Bell
+    keep_aside: Callable[[Sequence[DeadLetter]], Awaitable[bool]]
+    after_step: Callable[[], None]
+
+
+class DeliveryOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one road hands over."""
+
+    batch_bytes: int = 1024 * 1024
+    batch_records: int = 1000
+    batch_interval_s: float = 0.2
+    write_timeout_s: float = 60.0
+    retry_first_s: float = 0.1
+    retry_max_s: float = 15.0
+
+
+class SinkSpec(msgspec.Struct, frozen=True):
+    """A sink that is yet to be built: on the writer's thread, so that no caller pays for its imports."""
+
+    name: str
+    build: Callable[[], Sink]
+
+
+class Cursor:
+    """One sink's place in one source."""
+
+    def __init__(self, source: Source, position: SinkPosition, *, ours: bool, save: Callable[[], None]) -> None:
+        self.source = source
+        self.position = position
+        self.ours = ours
+        self.save = save
+        # What a crash may have left half-written is looked for until the whole journal has been delivered.
+        self._keep_note = position.noted is not None and not ours
+        self.held = False
+        self.waiting_since: float | None = None
+
+    @property
+    def at(self) -> Position:
+        """Return the position after the last record that is settled."""
+        return self.position.at
+
+    def has_more(self) -> bool:
+        """Return whether records wait."""
+        return not self.held and self.position.at < self.source.end()
+
+    def note(self, value: int) -> None:
+        """Keep a sink's note of where it begins to write; the first one of an unsettled batch counts."""
+        if self.position.noted is None:
+            self.position.noted = value
+            self.save()
+
+    def advance(self, at: Position) -> None:
+        """Everything before ``at`` is settled."""
+        self.position.at = at
+        self.waiting_since = time.time() if self.has_more() else None
+        if not self._keep_note:
+            self.position.noted = None
+        self.save()
+
+
+class Delivery:
+    """Hands records to one sink. Everything here runs on the writer's loop."""
+
+    def __init__(
+        self,
+        spec: SinkSpec,
+        processors: Sequence[Processor],
+        options: DeliveryOptions,
+        services: Services,
+    ) -> None:
+        self.name = spec.name
+        self.cursors: list[Cursor] = []
+        self._services = services
+        self.adopted = 0
+        self.stored = 0
+        self.dead_lettered = 0
+        self.dropped: dict[str, int] = {}
+        self.last_error: str | None = None
+        self.hurry = 0
+        self._build = spec.build
+        self._sink: Sink | None = None
+        self._open = False
+        self._processors = processors
+        self._options = options
+        self._wake = anyio.Event()
+        self._progress = anyio.Event()
+        self._foreign_failures = 0
+        self.saw_damage = False
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deliver for ever; ends by cancellation."""
+        while True:
+            cursor = next((one for one in self.cursors if one.has_more()), None)
+            if cursor is None:
+                await self._sleep()
+                continue
+            if cursor.ours and not self.hurry:
+                await self._gather(cursor)
+            outcome = await attempt_async(self._step, cursor)
+            if outcome.error is not None:
+                # Not the sink's fault but ours or the disk's: keep everything where it is and come back.
+                self.last_error = _said(outcome.error)
+                log_window.warn(f"step {self.name}", f"delivery to {self.name} stumbled: {self.last_error}")
+                await self._pause(1.0)
+            self._services.after_step()
+            self._tell_progress()
+
+    def wake(self) -> None:
+        """Look for work now, and do not wait out a pause between tries."""
+        self._wake.set()
+
+    async def progress(self) -> None:
+        """Return after the next step."""
+        await self._progress.wait()
+
+    def is_drained(self) -> bool:
+        """Return whether every source has been delivered to its end."""
+        return not any(one.at < one.source.end() for one in self.cursors)
+
+    def _tell_progress(self) -> None:
+        done, self._progress = self._progress, anyio.Event()
+        done.set()
+
+    async def _sleep(self) -> None:
+        """Wait to be woken. The bell is set before the last look, so that no append falls in between."""
+        self._wake = anyio.Event()
+        self._services.bell.asleep = True
+        if not any(one.has_more() for one in self.cursors):
+            self._tell_progress()
+            await self._wake.wait()
+
+    async def _gather(self, cursor: Cursor) -> None:
+        """Let a batch grow: until it is full, or for the batch interval."""
+        segment, offset = cursor.source.end()
+        if segment == cursor.at[0] and offset - cursor.at[1] < self._options.batch_bytes:
+            await self._pause(self._options.batch_interval_s)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless somebody calls :meth:`wake`; not for long while a flush waits for us."""
+        self._wake = anyio.Event()
+        with anyio.move_on_after(min(seconds, HURRY_S) if self.hurry else seconds):
+            await self._wake.wait()
+
+    # -- one batch -----------------------------------------------------------------------------------------------
+
+    async def _step(self, cursor: Cursor) -> None:
+        """Take the next records of a source and settle every one of them."""
+        cursor.waiting_since = cursor.waiting_since or time.time()
+        chunk = cursor.source.read(cursor.at, self._options.batch_bytes)
+        lines = chunk.lines[: self._options.batch_records]
+        ends = chunk.ends[: self._options.batch_records]
+        whole = len(lines) == len(chunk.lines)
+        prepared = list(_prepared(lines, self._processors))
+        newer = next((index for index, one in enumerate(prepared) if one.newer), len(prepared))
+        if newer < len(prepared):
+            # Written by a newer program: leave it and what follows for that one.
+            cursor.held, whole = True, False
+            prepared, ends = prepared[:newer], ends[:newer]
+        await self._set_aside(chunk.damaged if whole else (), lines, prepared)
+        await self._hand_over(cursor, prepared, ends)
+        if whole and cursor.at < chunk.next:
+            cursor.advance(chunk.next)
+
+    async def _set_aside(self, damaged: Sequence[bytes], lines: Sequence[bytes], prepared: list[Prepared]) -> None:
+        letters = [
+            for_record(self.name, "processor", _said(one.failed), line)
+            for line, one in zip(lines, prepared, strict=False)
+            if one.failed is not None
+        ]
+        letters += [for_damage(self.name, "damaged", "no whole frame in the journal", piece) for piece in damaged]
+        self.saw_damage = self.saw_damage or bool(damaged)
+        await self._to_dead_letters(letters)
+        for one in prepared:
+            if one.dropped is not None:
+                self._drop(one.dropped, 1)
+
+    def _drop(self, reason: str, count: int) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    async def _to_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        if letters:
+            if await self._services.keep_aside(letters):
+                self.dead_lettered += len(letters)
+            else:
+                self._drop("no disk for dead letters", len(letters))
+            self.last_error = f"{letters[-1].reason}: {letters[-1].error}"
+            log_window.warn(
+                f"dead {self.name}", f"{len(letters)} records kept aside for {self.name}: {letters[-1].error}"
+            )
+
+    async def _hand_over(self, cursor: Cursor, prepared: Sequence[Prepared], ends: Sequence[Position]) -> None:
+        """Write what is to be written, in order; a batch that is rejected is split until the one row is found."""
+        rows = [(one, end) for one, end in zip(prepared, ends, strict=True) if one.record is not None]
+        todo = [rows] if rows else []
+        while todo:
+            part = todo.pop()
+            error = await self._write(cursor, part)
+            if error is None:
+                self.stored += len(part)
+            elif len(part) == 1:
+                row = part[0][0]
+                await self._to_dead_letters([for_record(self.name, "rejected", _said(error), row.line)])
+            else:
+                middle = len(part) // 2
+                todo += [part[middle:], part[:middle]]
+                continue
+            cursor.advance(part[-1][1])
+
+    async def _write(self, cursor: Cursor, rows: Sequence[tuple[Prepared, Position]]) -> Exception | None:
+        """Write one batch, trying for ever while the sink is unavailable; return why it was rejected, if it was."""
+        batch = Batch(
+            records=[_record(one) for one, _ in rows],
+            lines=[one.line for one, _ in rows],
+            note=cursor.note,
+            noted=cursor.position.noted,
+        )
+        self._foreign_failures = 0
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(SinkUnavailable),
+            wait=wait_exponential_jitter(initial=self._options.retry_first_s, max=self._options.retry_max_s),
+            sleep=self._pause,
+            before_sleep=self._failed,
+        )
+        try:
+            async for one_try in retrying:
+                with one_try:
+                    noted = cursor.position.noted
+                    await self._try(msgspec.structs.replace(batch, noted=noted), many=len(rows) > 1)
+        except SinkRejected as error:
+            return error
+        self.last_error = None
+        return None
+
+    async def _try(self, batch: Batch, *, many: bool) -> None:
+        """Make one attempt. Whatever a sink raises comes out as unavailable or rejected."""
+        outcome = await attempt_async(self._open_and_write, batch)
+        error = outcome.error
+        if error is None:
+            return
+        if not isinstance(error, SinkRejected):
+            await self.close_sink()
+        if isinstance(error, SinkUnavailable | SinkRejected):
+            raise error
+        if isinstance(error, TimeoutError):
+            raise SinkUnavailable(f"no answer within {self._options.write_timeout_s} s") from error
+        self._foreign_failures += 1
+        if (self._foreign_failures < FOREIGN_TRIES and many) or (
+            self._foreign_failures < 2 * FOREIGN_TRIES and not many
+        ):
+            raise SinkUnavailable(_said(error)) from error
+        raise SinkRejected(_said(error)) from error
+
+    async def _open_and_write(self, batch: Batch) -> None:
+        with anyio.fail_after(self._options.write_timeout_s):
+            if self._sink is None:
+                self._sink = self._build()
+            if not self._open:
+                await self._sink.open()
+                self._open = True
+            await self._sink.write(batch)
+
+    async def close_sink(self) -> None:
+        """Let the sink give up what it holds; it is opened again at the next try."""
+        self._open = False
+        if self._sink is not None:
+            with anyio.move_on_after(2, shield=True):
+                await attempt_async(self._sink.aclose)
+
+    def _failed(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self.last_error = _said(error)
+        log_window.warn(f"unavailable {self.name}", f"{self.name} takes nothing now, records wait: {_said(error)}")
+        self._tell_progress()
+
+    def stats(self, pending: int) -> SinkStats:
+        """Return the numbers of this sink."""
+        return SinkStats(
+            stored=self.stored,
+            pending=pending,
+            dead_lettered=self.dead_lettered,
+            dropped=dict(self.dropped),
+            adopted=self.adopted,
+            last_error=self.last_error,
+        )
+
+
+def _prepared(lines: Sequence[bytes], processors: Sequence[Processor]) -> Iterator[Prepared]:
+    """Yield each line prepared, and give up the interpreter lock every few: the application goes first."""
+    for index, line in enumerate(lines):
+        yield prepare(line, processors[0], processors[1:])
+        if index % 2:
+            time.sleep(0)
+
+
+def _record(one: Prepared) -> Record:
+    if one.record is None:
+        raise AssertionError("only rows with a record are handed over")
+    return one.record
+
+
+def _said(error: BaseException | None) -> str:
+    """Return what an error says, with the first cause if there is one."""
+    return f"{type(error).__name__}: {error}" if error is not None else "unknown"

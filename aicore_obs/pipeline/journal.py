@@ -1,0 +1,335 @@
+"""This module is where a record waits: an append-only journal, on disk or (``durability="memory"``) in memory.
+
+``append`` runs on callers' threads and is one ``write``; everything else runs on the writer's loop. Once ``append`` has
+returned True the record is in the operating system's hands and outlives the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from aicore_obs.model.ids import utc_now
+from aicore_obs.model.record import CODEC_VERSION
+from aicore_obs.pipeline.allowance import Allowance
+from aicore_obs.pipeline.owners import START, Owner, Position
+from aicore_obs.pipeline.segment import MAGIC, SEGMENT_FORMAT, Piece, SegmentHeader, frame, segment_start, split
+
+READ_BYTES = 256 * 1024
+_OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
+
+
+class Chunk(msgspec.Struct, frozen=True, gc=False):
+    """A piece of a journal: the texts of records in order, the damage between them, where to go on.
+
+    ``ends[i]`` is the position after ``lines[i]``.
+    """
+
+    lines: Sequence[bytes]
+    ends: Sequence[Position]
+    damaged: Sequence[bytes]
+    next: Position
+
+
+class Source(Protocol):
+    """Something that records can be read from: our own journal, or one that a dead process left."""
+
+    def end(self) -> Position:
+        """Return the position after the last whole record."""
+
+    def read(self, at: Position, max_bytes: int) -> Chunk:
+        """Return the next records from ``at``, about ``max_bytes`` of them, at least one when there is one."""
+
+    def trim(self, passed: Position) -> None:
+        """Forget everything before ``passed``: every sink has it."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why a record was not taken."""
+
+    reason: str
+    detail: str = ""
+
+
+FULL = Refused("journal_full")
+
+
+class FileJournal:
+    """The journal of one road on disk."""
+
+    def __init__(
+        self, owner: Owner, *, fingerprint: str, sinks: Sequence[str], allowance: Allowance, file_mode: int = 0o600
+    ) -> None:
+        self.owner = owner
+        self._header = segment_start(_header(fingerprint, sinks))
+        self._allowance = allowance
+        self._file_mode = file_mode
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._fd = -1
+        self._number = 0
+        self._size = 0
+        self._synced: Position = START
+        self._count = 0
+        self.bytes = 0
+
+    def append(self, line: bytes) -> Refused | None:
+        """Append one record; None when it is in, else why not. Never waits but for another ``append``."""
+        data = frame(line)
+        size = len(data)
+        with self._lock:
+            if not self._allowance.admits(self.bytes, size):
+                return FULL
+            try:
+                if self._size + size > self._allowance.segment_bytes or self._fd < 0:
+                    self._rotate()
+                self._write(data)
+            except OSError as error:
+                return Refused("journal_error", f"{type(error).__name__}: {error.strerror}")
+            self._count += 1
+        return None
+
+    def _write(self, data: bytes) -> None:
+        _write_whole(self._fd, data, self._size)
+        self._size += len(data)
+        self.bytes += len(data)
+
+    def _rotate(self) -> None:
+        """Close the segment that is full and start the next. The caller holds the lock."""
+        path = self.owner.segment(self._number + 1)
+        fd = os.open(path, _OPEN_FLAGS, self._file_mode)
+        try:
+            _write_whole(fd, self._header, 0)
+        except OSError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._number, self._size = fd, self._number + 1, len(self._header)
+        self.bytes += self._size
+
+    def sync(self) -> Refused | None:
+        """Wait until everything appended so far is on the disk itself; callers share one fsync (group commit)."""
+        wanted = self.end()
+        with self._sync_lock:
+            if self._synced >= wanted:
+                return None
+            with self._lock:
+                now, fd = self.end(), os.dup(self._fd)
+            try:
+                os.fsync(fd)
+                if now[0] != self._synced[0]:
+                    self._sync_older(self._synced[0], now[0])
+            except OSError as error:
+                return Refused("fsync_error", f"{type(error).__name__}: {error.strerror}")
+            finally:
+                os.close(fd)
+            self._synced = now
+        return None
+
+    def _sync_older(self, last: int, current: int) -> None:
+        """Bring segments that were closed since the last sync, and their names, to the disk."""
+        paths = [self.owner.segment(number) for number in self.owner.segments() if last <= number < current]
+        # Only POSIX systems can open a directory to sync the names in it.
+        folders = [self.owner.path, self.owner.path.parent] if os.name == "posix" else []
+        for path in [*paths, *folders]:
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def end(self) -> Position:
+        return (self._number, self._size)
+
+    def mark(self) -> tuple[Position, int]:
+        """Return the end and the number of records appended so far, both of one moment."""
+        with self._lock:
+            return self.end(), self._count
+
+    def read(self, at: Position, max_bytes: int) -> Chunk:
+        return read_chunk(self.owner, at, self.end(), max_bytes)
+
+    def trim(self, passed: Position) -> None:
+        """Delete the segments that every sink has passed; the current one too when it is passed and has grown."""
+        with self._lock:
+            if self._fd >= 0 and passed >= self.end() and self._size > self._allowance.segment_bytes // 4:
+                os.close(self._fd)
+                self._fd = -1
+                # The next append makes a new segment; until then the journal ends at the start of that one.
+                passed = (self._number + 1, 0)
+        for number in self.owner.segments():
+            if number < passed[0]:
+                path = self.owner.segment(number)
+                size = path.stat().st_size
+                path.unlink(missing_ok=True)
+                with self._lock:
+                    self.bytes -= size
+        self._allowance.freed()
+
+    def close(self, *, remove: bool) -> None:
+        """Close the files; ``remove`` when everything has arrived, else what is left waits for the next start."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+        if remove:
+            self.owner.remove()
+        else:
+            self.owner.release()
+
+    def forget(self) -> None:
+        """In a forked child: let go of the parent's files without touching what they stand for."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class MemoryJournal:
+    """A journal that ends with the process; chosen by ``durability="memory"`` or where no disk can be written."""
+
+    def __init__(self, *, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._lock = threading.Lock()
+        self._lines: deque[bytes] = deque()
+        self._first = 0
+        self._count = 0
+        self.bytes = 0
+
+    def append(self, line: bytes) -> Refused | None:
+        """Append one record; None when it is in, else why not."""
+        with self._lock:
+            if not self._allowance.admits(self.bytes, len(line)):
+                return FULL
+            self._lines.append(line)
+            self._count += 1
+            self.bytes += len(line)
+        return None
+
+    def sync(self) -> Refused | None:
+        """There is nothing to wait for."""
+        return None
+
+    def end(self) -> Position:
+        return (0, self._first + len(self._lines))
+
+    def mark(self) -> tuple[Position, int]:
+        """Return the end and the number of records appended so far, both of one moment."""
+        with self._lock:
+            return self.end(), self._count
+
+    def read(self, at: Position, max_bytes: int) -> Chunk:
+        lines: list[bytes] = []
+        size = 0
+        with self._lock:
+            start = max(at[1], self._first)
+            while size < max_bytes and start + len(lines) < self._first + len(self._lines):
+                lines.append(self._lines[start + len(lines) - self._first])
+                size += len(lines[-1])
+        ends = [(0, start + count + 1) for count in range(len(lines))]
+        return Chunk(lines, ends, (), ends[-1] if ends else at)
+
+    def trim(self, passed: Position) -> None:
+        with self._lock:
+            while self._first < passed[1] and self._lines:
+                self.bytes -= len(self._lines.popleft())
+                self._first += 1
+        self._allowance.freed()
+
+    def close(self, *, remove: bool) -> None:
+        """Nothing is left behind, whatever ``remove`` says."""
+
+    def forget(self) -> None:
+        """In a forked child: the records are the parent's; the child's copy goes."""
+        self._lines.clear()
+
+
+class LeftJournal:
+    """The journal of a dead process, read to its end by whoever holds its lock."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        numbers = owner.segments()
+        self._end: Position = (numbers[-1], owner.segment(numbers[-1]).stat().st_size) if numbers else START
+
+    def end(self) -> Position:
+        return self._end
+
+    def read(self, at: Position, max_bytes: int) -> Chunk:
+        return read_chunk(self.owner, at, self._end, max_bytes)
+
+    def trim(self, passed: Position) -> None:
+        for number in self.owner.segments():
+            if number < passed[0]:
+                self.owner.segment(number).unlink(missing_ok=True)
+
+
+def _write_whole(fd: int, data: bytes, size: int) -> None:
+    """Write all of ``data`` at the end, which is at ``size``, or nothing: a full disk takes only part of it."""
+    if os.write(fd, data) != len(data):
+        os.ftruncate(fd, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def read_chunk(owner: Owner, at: Position, end: Position, max_bytes: int = READ_BYTES) -> Chunk:
+    """Read the next records of an owner's segments, from one segment at a time."""
+    for number in owner.segments():
+        if number < at[0] or (number, 0) >= end:
+            continue
+        offset = max(at[1], len(MAGIC)) if number == at[0] else len(MAGIC)
+        chunk = _read_segment(owner.segment(number), number, offset, end, max_bytes)
+        if chunk is not None:
+            return chunk
+    return Chunk((), (), (), end)
+
+
+def _read_segment(path: Path, number: int, offset: int, end: Position, max_bytes: int) -> Chunk | None:
+    """Read from one segment; None when nothing is left in it."""
+    limit = end[1] if number == end[0] else path.stat().st_size
+    wanted = max(max_bytes, 1024)
+    while offset < limit:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(min(wanted, limit - offset))
+        pieces = split(data, final=offset + len(data) >= limit)
+        if pieces or not data:
+            return _chunk(number, offset, pieces)
+        # One record is larger than what was read.
+        wanted *= 4
+    return None
+
+
+def _chunk(number: int, offset: int, pieces: Sequence[Piece]) -> Chunk:
+    """Sort the pieces of one segment; its first frame is the header and no record."""
+    if offset == len(MAGIC) and pieces[0].line is not None:
+        start, pieces = pieces[0].end, pieces[1:]
+    else:
+        start = 0
+    whole = [piece for piece in pieces if piece.line is not None]
+    return Chunk(
+        lines=[piece.line for piece in whole if piece.line is not None],
+        ends=[(number, offset + piece.end) for piece in whole],
+        damaged=[piece.damaged for piece in pieces if piece.line is None],
+        next=(number, offset + (pieces[-1].end if pieces else start)),
+    )
+
+
+def _header(fingerprint: str, sinks: Sequence[str]) -> SegmentHeader:
+    return SegmentHeader(
+        format=SEGMENT_FORMAT,
+        codec=CODEC_VERSION,
+        fingerprint=fingerprint,
+        sinks=tuple(sinks),
+        pid=os.getpid(),
+        host=platform.node(),
+        created=utc_now().isoformat(),
+    )

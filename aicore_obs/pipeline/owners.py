@@ -1,0 +1,140 @@
+"""This module is where the journal's directory is shared between processes: one folder each, one lock each.
+
+A process (or rather, each road in it) owns a folder ``<directory>/<id>/`` with its segments, its positions and a lock
+that it holds while it lives. A folder whose lock is free belongs to the dead: whoever gets the lock may deliver what
+is left in it. Folder names are ids that we make; nothing that a user says becomes part of a path.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from aicore_obs.model.ids import new_id
+
+LOCK_NAME = "lock"
+POSITIONS_NAME = "positions.json"
+SEGMENT_SUFFIX = ".seg"
+DIRECTORY_MODE = 0o700
+
+Position = tuple[int, int]
+"""A place in a journal: the number of a segment, and an offset in bytes within it."""
+
+START: Position = (0, 0)
+
+
+class SinkPosition(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How far one sink is: everything before ``at`` is committed. ``noted`` is the sink's own note (see Batch)."""
+
+    at: Position = START
+    noted: int | None = None
+
+
+class Owner:
+    """One folder of a journal's directory, with its lock held by us."""
+
+    def __init__(self, path: Path, lock: FileLock) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def create(cls, directory: Path) -> Owner:
+        """Make and lock a folder of our own. Raises OSError when the directory cannot be written."""
+        directory.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
+        while True:
+            path = directory / new_id()
+            path.mkdir(mode=DIRECTORY_MODE)
+            owner = cls.take(path)
+            # A neighbour that looked in between the two calls may hold the lock for a moment: then take a new name.
+            if owner is not None:
+                return owner
+
+    @classmethod
+    def take(cls, path: Path) -> Owner | None:
+        """Return the folder with its lock held, None when its owner lives or it is gone."""
+        lock = FileLock(path / LOCK_NAME, timeout=0, thread_local=False, mode=0o600)
+        try:
+            if not path.is_dir():
+                return None
+            lock.acquire()
+        except (Timeout, OSError):
+            return None
+        return cls(path, lock)
+
+    def segments(self) -> list[int]:
+        """Return the numbers of the segments in the folder, oldest first."""
+        return segment_numbers(self.path)
+
+    def segment(self, number: int) -> Path:
+        """Return the path of a segment."""
+        return self.path / f"{number:010d}{SEGMENT_SUFFIX}"
+
+    def load_positions(self, sinks: Sequence[str]) -> dict[str, SinkPosition]:
+        """Return each sink's position; where the file is damaged, the start, with a note to look from 0 on."""
+        noted = None
+        known: dict[str, SinkPosition] = {}
+        try:
+            known = msgspec.json.decode((self.path / POSITIONS_NAME).read_bytes(), type=dict[str, SinkPosition])
+        except FileNotFoundError:
+            pass
+        except msgspec.DecodeError:
+            noted = 0
+        return {name: known.get(name) or SinkPosition(noted=noted) for name in sinks}
+
+    def save_positions(self, positions: dict[str, SinkPosition]) -> None:
+        """Replace the positions in one step, so that a crash leaves the old ones or the new ones."""
+        target = self.path / POSITIONS_NAME
+        draft = target.with_suffix(".new")
+        draft.write_bytes(msgspec.json.encode(positions))
+        os.replace(draft, target)
+
+    def release(self) -> None:
+        """Give the folder up; whoever comes next may take it."""
+        self._lock.release()
+
+    def remove(self) -> None:
+        """Delete the folder: everything in it has arrived."""
+        # Some systems do not delete an open file: the lock goes last, and a leftover is taken by the next neighbour.
+        for path in self.path.iterdir():
+            if path.name != LOCK_NAME:
+                path.unlink(missing_ok=True)
+        self._lock.release()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def segment_numbers(path: Path) -> list[int]:
+    """Return the numbers of the segments in a folder, oldest first; none when the folder is gone."""
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return []
+    return sorted(int(name[:-4]) for name in names if name.endswith(SEGMENT_SUFFIX) and name[:-4].isdigit())
+
+
+def owner_folders(directory: Path) -> Iterator[Path]:
+    """Yield the owners' folders in a journal's directory, oldest first."""
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return
+    for name in names:
+        path = directory / name
+        if path.is_dir():
+            yield path
+
+
+def bytes_in(directory: Path) -> int:
+    """Return the size of everything in a journal's directory: every owner's segments, and the dead letters."""
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(folder, name)).st_size
+            except OSError:
+                continue
+    return total

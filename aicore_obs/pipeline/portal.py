@@ -1,0 +1,86 @@
+"""This module is where the writer's thread and its event loop are kept: one named thread, one loop, one way in.
+
+The thread is a daemon: an interpreter that ends without having stopped it does not hang, and whatever was not
+delivered waits in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import anyio
+
+from aicore_obs.errors import NotOpenError
+
+T = TypeVar("T")
+START_TIMEOUT_S = 30.0
+
+
+class Portal:
+    """Runs ``main`` on a loop in a thread of its own, until it returns."""
+
+    def __init__(self, name: str, main: Callable[[], Awaitable[None]]) -> None:
+        self._main = main
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; returns at once."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        anyio.run(self._body, backend="asyncio")
+
+    async def _body(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._started.set()
+        await self._main()
+
+    @property
+    def is_here(self) -> bool:
+        """Return whether the caller is on the portal's own thread."""
+        return threading.current_thread() is self._thread
+
+    @property
+    def is_alive(self) -> bool:
+        """Return whether the thread runs."""
+        return self._thread.is_alive()
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Run ``callback`` on the loop soon; nothing happens when the loop has ended. Never waits for the loop."""
+        if self._loop is None:
+            return
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:
+            # The loop closed between the two lines; who closes it drains it first.
+            return
+
+    def call(self, work: Callable[[], Coroutine[Any, Any, T]], timeout_s: float) -> T:
+        """Run ``work`` on the loop and return its result.
+
+        Raises:
+            TimeoutError: it took longer than ``timeout_s``; it goes on by itself.
+            NotOpenError: called from the portal's own thread, where waiting would never end, or after its end.
+        """
+        if self.is_here:
+            raise NotOpenError("this call waits for the writer and was made on the writer's own thread")
+        if not self._started.wait(min(timeout_s, START_TIMEOUT_S)) or self._loop is None:
+            raise TimeoutError("the writer's thread did not start in time")
+        if self._loop.is_closed() or not self.is_alive:
+            raise NotOpenError("the writer has ended")
+        future = asyncio.run_coroutine_threadsafe(work(), self._loop)
+        try:
+            return future.result(timeout_s)
+        except concurrent.futures.TimeoutError:
+            raise TimeoutError(f"the writer gave no answer within {timeout_s} s") from None
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end; return whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()

@@ -1,0 +1,71 @@
+"""This module is where records are changed on the road: raw calls become operations, and users' own steps run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from aicore_obs.guard import attempt
+from aicore_obs.model import codec
+from aicore_obs.model.operation import Derived, Operation
+from aicore_obs.model.record import Record
+from aicore_obs.protocols import DropRecord, Processor
+
+
+class Prepared(msgspec.Struct, frozen=True, gc=False):
+    """What became of one line of the journal: a record with its text, or the reason why not.
+
+    Exactly one of ``record``, ``dropped`` and ``failed`` is set; ``newer`` says that the line must be left alone.
+    """
+
+    record: Record | None = None
+    line: bytes = b""
+    dropped: str | None = None
+    failed: Exception | None = None
+    newer: bool = False
+
+
+def normalise(derive: Callable[[Operation], Derived | None]) -> Processor:
+    """Return the processor that reads model, usage and the like out of a raw call, if the door has not done it."""
+
+    def normalised(record: Record) -> Record:
+        if not isinstance(record, Operation) or record.derived is not None:
+            return record
+        return msgspec.structs.replace(record, derived=derive(record))
+
+    return normalised
+
+
+def prepare(line: bytes, first: Processor, others: Sequence[Processor]) -> Prepared:
+    """Decode one line and run the processors over it.
+
+    ``first`` is our own and only adds ``derived``, which is spliced into the caller's bytes. Only when a user's
+    processor gives another record is that one encoded again.
+    """
+    try:
+        given = codec.decode(line)
+    except codec.UnknownCodecError:
+        return Prepared(newer=True)
+    except (msgspec.DecodeError, ValueError) as error:
+        return Prepared(failed=error)
+    outcome = attempt(first, given)
+    if outcome.value is None:
+        return _not_prepared(outcome.error)
+    ours = record = outcome.value
+    for processor in others:
+        step = attempt(processor, record)
+        if step.value is None:
+            return _not_prepared(step.error or TypeError("a processor returned None; raise DropRecord to drop"))
+        record = step.value
+    if record is not ours:
+        again = attempt(codec.encode, record)
+        return _not_prepared(again.error) if again.value is None else Prepared(record=record, line=again.value)
+    derived = ours.derived if isinstance(ours, Operation) and ours is not given else None
+    return Prepared(record=record, line=codec.with_derived(line, derived))
+
+
+def _not_prepared(error: Exception | None) -> Prepared:
+    if isinstance(error, DropRecord):
+        return Prepared(dropped=str(error) or "processor")
+    return Prepared(failed=error or TypeError("no record came back"))

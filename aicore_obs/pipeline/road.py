@@ -1,0 +1,309 @@
+"""This module is where a road begins and ends: append on callers' threads, start, flush, fork, exit.
+
+A road is one journal with one writer behind it. It is shared by every collector and door of the process that names the
+same sinks and the same options.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import anyio.to_thread
+import msgspec
+
+from aicore_obs.errors import DurabilityError, JournalFull
+from aicore_obs.guard import log_window
+from aicore_obs.pipeline.allowance import Allowance
+from aicore_obs.pipeline.delivery import Bell
+from aicore_obs.pipeline.journal import FULL, FileJournal, MemoryJournal, Refused
+from aicore_obs.pipeline.owners import Owner, bytes_in, owner_folders
+from aicore_obs.pipeline.portal import Portal
+from aicore_obs.pipeline.stats import FlushResult, SinkStats, Stats
+from aicore_obs.pipeline.writer import Writer, WriterOptions
+
+Durability = Literal["process", "disk", "memory"]
+Overflow = Literal["drop_newest", "block", "raise"]
+EXIT_TIMEOUT_S = 5.0
+# A flush is given this much longer than its own deadline before it is taken for stuck.
+GRACE_S = 1.0
+THREAD_NAME = "aicore-obs-writer"
+
+
+class RoadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one road keeps its records. ``durability`` None: the default, which may fall back where no disk is."""
+
+    writer: WriterOptions
+    durability: Durability | None = None
+    overflow: Overflow = "drop_newest"
+    block_timeout_s: float = 1.0
+    journal_max_bytes: int = 1024 * 1024 * 1024
+    memory_max_bytes: int = 256 * 1024 * 1024
+
+
+class Road:
+    """One journal and its writer. ``append`` may be called from any thread, task or loop, and after a fork."""
+
+    def __init__(self, options: RoadOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._closed = False
+        self._begin()
+        _roads.add(self)
+        _install_hooks()
+
+    def _begin(self) -> None:
+        """Make the journal; the writer's thread starts when there is something to do."""
+        self._pid = os.getpid()
+        self._refused: dict[str, int] = {}
+        self._odd = 0
+        self._bell = Bell()
+        self._portal: Portal | None = None
+        self._writer: Writer | None = None
+        self._allowance, self._journal = _journal_for(self._options)
+        directory = self._options.writer.directory
+        if directory is not None and sum(1 for _ in owner_folders(directory)) > 1:
+            self._wake()
+
+    # -- callers' threads ------------------------------------------------------------------------------------------
+
+    def append(self, line: bytes, *, wait: bool = True) -> bool:
+        """Take one record; return whether it was accepted. Waits only under ``block`` and ``durability="disk"``.
+
+        Raises:
+            JournalFull: at the cap, under ``overflow="raise"``.
+        """
+        refused = self._offer(line)
+        if refused is FULL and wait and self._options.overflow == "block":
+            refused = self._offer_until(line, time.monotonic() + self._options.block_timeout_s)
+        if refused is None and wait and self._options.durability == "disk":
+            self._sync()
+        return refused is None or self._refuse(refused)
+
+    async def aappend(self, line: bytes) -> bool:
+        """Do as :meth:`append`, and let other tasks run where that one waits."""
+        refused = self._offer(line)
+        if refused is FULL and self._options.overflow == "block":
+            deadline = time.monotonic() + self._options.block_timeout_s
+            refused = await anyio.to_thread.run_sync(self._offer_until, line, deadline)
+        if refused is None and self._options.durability == "disk":
+            await anyio.to_thread.run_sync(self._sync)
+        return refused is None or self._refuse(refused)
+
+    def count_odd(self) -> None:
+        """Count a record that holds a value which was not what it should be."""
+        self._odd += 1
+
+    def _offer(self, line: bytes) -> Refused | None:
+        if self._pid != os.getpid():
+            self._begin_again()
+        refused = self._journal.append(line) if not self._closed else Refused("closed")
+        if refused is None and (self._portal is None or self._bell.asleep):
+            self._wake()
+        return refused
+
+    def _offer_until(self, line: bytes, deadline: float) -> Refused | None:
+        refused: Refused | None = FULL
+        while refused is FULL and (left := deadline - time.monotonic()) > 0:
+            self._wake()
+            self._allowance.wait(min(left, 0.05))
+            refused = self._journal.append(line)
+        return refused
+
+    def _refuse(self, refused: Refused) -> bool:
+        with self._lock:
+            self._refused[refused.reason] = self._refused.get(refused.reason, 0) + 1
+        log_window.warn(f"refused {refused.reason}", f"a record was refused: {refused.reason} {refused.detail}".strip())
+        if refused is FULL and self._options.overflow == "raise":
+            raise JournalFull(
+                f"the journal holds its {self._allowance.cap} bytes; is the store down (collector.stats()), "
+                "or is journal_max_bytes too small?"
+            )
+        return False
+
+    def _sync(self) -> None:
+        failed = self._journal.sync()
+        if failed is not None:
+            log_window.warn("fsync", f"the journal cannot be brought to the disk itself: {failed.detail}")
+
+    def _wake(self) -> None:
+        self._bell.asleep = False
+        if self._portal is None:
+            self._start()
+        elif self._writer is not None:
+            self._portal.call_soon(self._writer.ring)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._portal is None and not self._closed:
+                portal = Portal(THREAD_NAME, self._work)
+                portal.start()
+                self._portal = portal
+
+    async def _work(self) -> None:
+        """The writer's whole life, on its own loop."""
+        self._writer = Writer(self._journal, self._allowance, self._bell, self._options.writer)
+        await self._writer.run()
+
+    # -- flush, stats, close ---------------------------------------------------------------------------------------
+
+    def flush(self, timeout_s: float) -> FlushResult:
+        """Deliver everything that was accepted before; return the truth about it within ``timeout_s``."""
+        if self._pid != os.getpid():
+            self._begin_again()
+        if self._closed or (self._portal is None and self._journal.mark()[1] == 0 and not self._neighbours()):
+            return self._result(ok=self._nothing_pending())
+        self._start()
+        portal = self._portal
+        ok = False
+        if portal is not None:
+            deadline = time.monotonic() + timeout_s
+            try:
+                ok = portal.call(lambda: self._flush(deadline), timeout_s + GRACE_S)
+            except TimeoutError:
+                ok = False
+        return self._result(ok=ok)
+
+    async def _flush(self, deadline: float) -> bool:
+        if self._writer is None:
+            return False
+        return await self._writer.flush(max(0.0, deadline - time.monotonic()))
+
+    def _neighbours(self) -> bool:
+        directory = self._options.writer.directory
+        ours = 0 if isinstance(self._journal, MemoryJournal) else 1
+        return directory is not None and sum(1 for _ in owner_folders(directory)) > ours
+
+    def _nothing_pending(self) -> bool:
+        return all(sink.pending == 0 for sink in self._sinks().values())
+
+    def _result(self, *, ok: bool) -> FlushResult:
+        return FlushResult(ok=ok, sinks=self._sinks())
+
+    def _sinks(self) -> dict[str, SinkStats]:
+        if self._writer is not None:
+            return self._writer.sink_stats()
+        pending = self._journal.mark()[1]
+        return {spec.name: SinkStats(pending=pending) for spec in self._options.writer.sinks}
+
+    def stats(self) -> Stats:
+        """Return the numbers of this road."""
+        accepted = self._journal.mark()[1]
+        refused = dict(self._refused)
+        directory = self._options.writer.directory
+        sinks = self._sinks()
+        on_disk = isinstance(self._journal, FileJournal)
+        return Stats(
+            offered=accepted + sum(refused.values()),
+            accepted=accepted,
+            refused=refused,
+            odd=self._odd,
+            durability=(self._options.durability or "process") if on_disk else "memory",
+            journal=str(directory) if on_disk else None,
+            journal_bytes=bytes_in(directory) if directory is not None and on_disk else self._journal.bytes,
+            journal_max_bytes=self._allowance.cap,
+            oldest_pending_s=self._writer.oldest_pending_s() if self._writer is not None else None,
+            sinks=sinks,
+        )
+
+    def close(self, timeout_s: float) -> FlushResult:
+        """Flush, then end the writer. What could not be delivered waits in the journal for the next start."""
+        deadline = time.monotonic() + timeout_s
+        result = self.flush(timeout_s)
+        with self._lock:
+            if self._closed:
+                return result
+            self._closed = True
+        if self._portal is not None and self._writer is not None:
+            self._portal.call_soon(self._writer.stop)
+            self._portal.join(max(GRACE_S, deadline - time.monotonic()))
+        self._journal.close(remove=self._nothing_pending())
+        _roads.discard(self)
+        return result
+
+    # -- fork and exit ---------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """In a forked child: drop the parent's journal, loop, connections and locks without closing them."""
+        _graveyard.append((self._portal, self._writer))
+        self._journal.forget()
+        self._lock = threading.Lock()
+        self._pid = -1
+
+    def _begin_again(self) -> None:
+        with self._lock:
+            if self._pid != os.getpid():
+                if self._pid != -1:
+                    self.forget()
+                self._begin()
+
+
+_roads: weakref.WeakSet[Road] = weakref.WeakSet()
+# What a forked child inherited and must never close: closing would speak to the parent's servers and files.
+_graveyard: list[object] = []
+_hooks: list[str] = []
+
+
+def _install_hooks() -> None:
+    """Once per process: forget after a fork, drain before the interpreter's own threads and executors are gone."""
+    if _hooks:
+        return
+    _hooks.append("installed")
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_all)
+    # ``atexit`` runs after executors are shut, when a loop can no longer hand work to threads; what the standard
+    # library's own executors use runs before. Children of multiprocessing skip atexit, but not this.
+    early: Callable[[Callable[[], None]], None] | None = getattr(threading, "_register_atexit", None)
+    if early is not None:
+        early(close_all)
+
+
+def _forget_all() -> None:
+    for road in list(_roads):
+        road.forget()
+
+
+def close_all() -> None:
+    """Close every road of this process, within the deadline for exits."""
+    deadline = time.monotonic() + EXIT_TIMEOUT_S
+    for road in list(_roads):
+        if road._pid == os.getpid():  # noqa: SLF001 - our own class
+            road.close(max(0.0, deadline - time.monotonic()))
+
+
+def _journal_for(options: RoadOptions) -> tuple[Allowance, FileJournal | MemoryJournal]:
+    """Make the journal that the options ask for, or the best that can be had when nothing was asked for."""
+    writer = options.writer
+    if writer.directory is not None and options.durability != "memory":
+        try:
+            owner = Owner.create(writer.directory)
+        except OSError as error:
+            _fall_back(options, writer.directory, error)
+        else:
+            allowance = Allowance(writer.directory, options.journal_max_bytes)
+            names = [spec.name for spec in writer.sinks]
+            journal = FileJournal(
+                owner,
+                fingerprint=writer.fingerprint,
+                sinks=names,
+                allowance=allowance,
+                file_mode=writer.file_mode,
+            )
+            return allowance, journal
+    allowance = Allowance(None, min(options.journal_max_bytes, options.memory_max_bytes))
+    return allowance, MemoryJournal(allowance=allowance)
+
+
+def _fall_back(options: RoadOptions, directory: Path, error: OSError) -> None:
+    said = f"the journal cannot be written in {directory}: {error.strerror}"
+    if options.durability is not None:
+        raise DurabilityError(
+            f'{said}; durability="{options.durability}" needs a directory that can be written: '
+            "set AICORE_OBS_STATE_DIR or journal_dir"
+        ) from error
+    log_window.warn("memory journal", f"{said}; records wait in memory and are lost if the process dies")
