@@ -1,0 +1,231 @@
+"""This module is where OpenAI's shapes are described: chat completions, Responses, embeddings, and their streams.
+
+Many servers answer in these shapes. Usage follows the API reference (platform.openai.com/docs/api-reference, read
+2026-11-21): every ``*_details`` number is a subset of its total, ``total_tokens`` is their sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from aicore_obs.model.record import Payload
+from aicore_obs.model.usage import NO_USAGE, Usage
+from aicore_obs.protocols import RequestFacts, ResponseFacts
+
+name = "openai"
+
+
+class _Request(msgspec.Struct):
+    model: Any = None
+    temperature: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    max_tokens: Any = None
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: Any = None
+    message: Payload = msgspec.UNSET
+    delta: Payload = msgspec.UNSET
+    text: Any = None
+
+
+class _Body(msgspec.Struct):
+    """A chat completion, a chunk of one, a Responses body, or (``response``) one of its stream's events."""
+
+    id: Any = None
+    model: Any = None
+    usage: Payload = msgspec.UNSET
+    choices: Payload = msgspec.UNSET
+    status: Any = None
+    output: Payload = msgspec.UNSET
+    output_text: Any = None
+    response: Payload = msgspec.UNSET
+
+
+class _Said(msgspec.Struct):
+    content: Any = None
+
+
+class _Item(msgspec.Struct):
+    """One item of a Responses body's output."""
+
+    content: Any = None
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: Any = None
+    cache_write_tokens: Any = None
+    audio_tokens: Any = None
+    image_tokens: Any = None
+    reasoning_tokens: Any = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    total_tokens: Any = None
+    prompt_tokens_details: Payload = msgspec.UNSET
+    completion_tokens_details: Payload = msgspec.UNSET
+    input_tokens_details: Payload = msgspec.UNSET
+    output_tokens_details: Payload = msgspec.UNSET
+    # Anthropic's word: its ``input_tokens`` leave the cache out, so that shape is not this one.
+    cache_read_input_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+
+
+_request = msgspec.json.Decoder(_Request)
+_body = msgspec.json.Decoder(_Body)
+_bodies = msgspec.json.Decoder(list[_Body])
+_choices = msgspec.json.Decoder(list[_Choice])
+_items = msgspec.json.Decoder(list[_Item])
+_said = msgspec.json.Decoder(_Said)
+_usage = msgspec.json.Decoder(_Usage)
+_details = msgspec.json.Decoder(_Details)
+_NO_DETAILS = _Details()
+
+
+def read_request(raw: bytes) -> RequestFacts:
+    """Read model, temperature and token limit of a request."""
+    request = _decoded(_request, raw)
+    if request is None:
+        return RequestFacts()
+    limits = (request.max_completion_tokens, request.max_output_tokens, request.max_tokens)
+    return RequestFacts(
+        model=_text(request.model),
+        temperature=_number(request.temperature),
+        max_tokens=next((limit for limit in map(_count, limits) if limit is not None), None),
+    )
+
+
+def read_response(raw: bytes) -> ResponseFacts:
+    """Read a body or a list of stream events; of a stream, the last value that was said counts."""
+    bodies = _read_bodies(raw)
+    facts = ResponseFacts(
+        model=_last(_text(body.model) for body in bodies),
+        id=_last(_text(body.id) for body in bodies),
+        finish_reason=_last(_finish_reason(body) for body in bodies),
+    )
+    for body in reversed(bodies):
+        usage = _read_usage(body.usage)
+        if usage is not None:
+            return msgspec.structs.replace(facts, usage=usage, usage_raw=body.usage)
+    return facts
+
+
+def read_text(raw: bytes) -> str | None:
+    """Return the text of the first choice, or of all output items of a Responses body."""
+    texts = [text for body in _read_bodies(raw) if (text := _body_text(body)) is not None]
+    return "".join(texts) if texts else None
+
+
+def _read_bodies(raw: bytes) -> list[_Body]:
+    if raw[:1] == b"[":
+        bodies = _decoded(_bodies, raw) or []
+    else:
+        body = _decoded(_body, raw)
+        bodies = [body] if body is not None else []
+    # The last events of a Responses stream carry the whole body inside.
+    inner = [_decoded(_body, body.response) for body in bodies]
+    return [within or body for within, body in zip(inner, bodies, strict=True)]
+
+
+def _finish_reason(body: _Body) -> str | None:
+    for choice in _decoded(_choices, body.choices) or ():
+        if isinstance(choice.finish_reason, str):
+            return choice.finish_reason
+    return _text(body.status)
+
+
+def _body_text(body: _Body) -> str | None:
+    for choice in _decoded(_choices, body.choices) or ():
+        said = _decoded(_said, choice.message) or _decoded(_said, choice.delta)
+        return _content_text(said.content) if said is not None else _text(choice.text)
+    if isinstance(body.output_text, str):
+        return body.output_text
+    texts = [_content_text(item.content) for item in _decoded(_items, body.output) or ()]
+    return "".join(text for text in texts if text) if any(text is not None for text in texts) else None
+
+
+def _content_text(content: Any) -> str | None:
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "".join(part for part in parts if isinstance(part, str))
+    return _text(content)
+
+
+def _read_usage(raw: Payload) -> Usage | None:
+    """Return the normal form of a usage object, None when there is none of this shape."""
+    given = _decoded(_usage, raw)
+    if given is None or given.cache_read_input_tokens is not None or given.cache_creation_input_tokens is not None:
+        return None
+    inputs = _details_of(given.prompt_tokens_details, given.input_tokens_details)
+    outputs = _details_of(given.completion_tokens_details, given.output_tokens_details)
+    input_tokens = _first(given.prompt_tokens, given.input_tokens)
+    output_tokens = _first(given.completion_tokens, given.output_tokens)
+    usage = Usage(
+        input_tokens=input_tokens,
+        cache_read_tokens=_count(inputs.cached_tokens),
+        cache_write_tokens=_count(inputs.cache_write_tokens),
+        input_audio_tokens=_count(inputs.audio_tokens),
+        input_image_tokens=_count(inputs.image_tokens),
+        output_tokens=output_tokens,
+        reasoning_tokens=_count(outputs.reasoning_tokens),
+        output_audio_tokens=_count(outputs.audio_tokens),
+        output_image_tokens=_count(outputs.image_tokens),
+        total_tokens=_total(_count(given.total_tokens), input_tokens, output_tokens),
+    )
+    return usage if usage != NO_USAGE else None
+
+
+def _total(said: int | None, input_tokens: int | None, output_tokens: int | None) -> int | None:
+    """Totals are ours where both parts are known: input and output together; else what was said."""
+    if input_tokens is None or output_tokens is None:
+        return said
+    return input_tokens + output_tokens
+
+
+def _details_of(*candidates: Payload) -> _Details:
+    return next((found for raw in candidates if (found := _decoded(_details, raw)) is not None), _NO_DETAILS)
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes | Payload) -> Any:
+    """Return what a decoder makes of raw JSON, None where it is absent, null or of another shape."""
+    if raw is msgspec.UNSET:
+        return None
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _first(*values: Any) -> int | None:
+    return next((number for number in map(_count, values) if number is not None), None)
+
+
+def _last(values: Iterable[str | None]) -> str | None:
+    found = [value for value in values if value is not None]
+    return found[-1] if found else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: Any) -> int | None:
+    """Return a non-negative whole number, None for anything else (booleans and fractions included)."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,119 @@
+"""This module is where every option and environment variable is read: typed, checked, at the time of the call."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from aicore_obs.errors import ConfigurationError
+
+DEFAULT_DATABASE = "aicore_obs.db"
+ENVIRONMENT = {
+    "AICORE_OBS_DB_URL": "the database, where no store is given in code",
+    "AICORE_OBS_STORAGE_PATH": "the JSON file, where no store is given in code",
+    "AICORE_OBS_STATE_DIR": "where journals of database-only collectors live",
+    "AICORE_OBS_ENABLED": "0: record nothing",
+    "AICORE_OBS_CAPTURE_CONTENT": "0: keep numbers only, no texts",
+    "AICORE_OBS_MIGRATE": "auto or never: whether a writer brings the schema up to date by itself",
+    "AICORE_OBS_FILE_MODE": "mode of the files that are made, octal (0600)",
+}
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"0", "false", "no", "off"})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says."""
+
+    db_url: str | None
+    storage_path: str | None
+    enabled: bool
+    capture_content: bool
+    migrate: str | None
+    file_mode: int
+
+
+def from_environment() -> Settings:
+    """Return what the environment says now.
+
+    Raises:
+        ConfigurationError: a variable has a value that means nothing.
+    """
+    return Settings(
+        db_url=_text("AICORE_OBS_DB_URL"),
+        storage_path=_text("AICORE_OBS_STORAGE_PATH"),
+        enabled=_flag("AICORE_OBS_ENABLED", default=True),
+        capture_content=_flag("AICORE_OBS_CAPTURE_CONTENT", default=True),
+        migrate=one_of("AICORE_OBS_MIGRATE", _text("AICORE_OBS_MIGRATE"), ("auto", "never")),
+        file_mode=_file_mode(),
+    )
+
+
+def state_directories() -> list[Path]:
+    """Return where a journal without a file store beside it may live, the best first."""
+    asked = _text("AICORE_OBS_STATE_DIR")
+    if asked is not None:
+        return [Path(asked).expanduser().absolute()]
+    return [
+        Path(platformdirs.user_state_dir("aicore-obs", appauthor=False)),
+        Path(tempfile.gettempdir()) / f"aicore-obs-{_user()}",
+    ]
+
+
+def parse_size(option: str, value: int | str) -> int:
+    """Return a number of bytes from a number or from text such as ``"50KB"`` (1000) or ``"64 MiB"`` (1024²).
+
+    Raises:
+        ConfigurationError: anything else, negative sizes included.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in _UNITS:
+        raise ConfigurationError(f'{option}={value!r}: a number of bytes is needed, or text such as "64MB" or "1GiB"')
+    return round(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def one_of(option: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
+    """Return ``value`` if it is allowed (None is).
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if value is not None and value not in allowed:
+        raise ConfigurationError(f"{option}={value!r}: it is one of {', '.join(allowed)}")
+    return value
+
+
+def _text(variable: str) -> str | None:
+    return os.environ.get(variable) or None
+
+
+def _flag(variable: str, *, default: bool) -> bool:
+    value = os.environ.get(variable, "").strip().lower()
+    if not value:
+        return default
+    if value not in _YES | _NO:
+        raise ConfigurationError(f"{variable}={value!r}: it is 1 or 0")
+    return value in _YES
+
+
+def _file_mode() -> int:
+    value = os.environ.get("AICORE_OBS_FILE_MODE") or "0600"
+    try:
+        mode = int(value, 8)
+    except ValueError:
+        mode = -1
+    if not 0o400 <= mode <= 0o777:
+        raise ConfigurationError(f"AICORE_OBS_FILE_MODE={value!r}: an octal mode such as 0600 is needed")
+    return mode
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else "user"
