@@ -1,0 +1,1 @@
+"""This package is where stored operations come back as Polars frames."""

@@ -1,0 +1,70 @@
+"""This module is where a frame is read: filters checked, waiting records flushed, batches put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast, runtime_checkable
+
+import polars as pl
+
+from aicore_obs import plugins
+from aicore_obs.guard import attempt
+from aicore_obs.model.filter import Filter
+from aicore_obs.model.frame_columns import FRAME_COLUMNS
+from aicore_obs.protocols import Address, Provider, Reader
+
+BATCH_ROWS = 50_000
+# The shape that most servers answer in; read where the provider's name says nothing.
+_COMMON_SHAPE = "openai"
+
+
+@runtime_checkable
+class ReadsText(Protocol):
+    """A reader that makes the column ``response_text`` with this function (provider, response → text)."""
+
+    read_text: Callable[[str | None, bytes], str | None]
+
+
+def read_frame(
+    address: Address, filters: Mapping[str, Any], *, before: Callable[[], object] | None = None
+) -> pl.DataFrame:
+    """Read the operations of one store that match.
+
+    Args:
+        address: where the store is.
+        filters: see :class:`~aicore_obs.model.filter.Filter`.
+        before: called before anything is read; flushes the collectors of this process.
+
+    Raises:
+        FilterError: a filter name or value that does not exist.
+        StoreNotFoundError: there is no store.
+    """
+    query = Filter.of(**filters)
+    reader = open_reader(address)
+    if before is not None:
+        before()
+    columns = columns_of(query)
+    batches = list(reader.batches(query, columns, batch_rows=BATCH_ROWS))
+    if not batches:
+        schema = reader.schema()
+        return pl.DataFrame(schema={name: schema[name] for name in columns})
+    return pl.concat(batches)
+
+
+def open_reader(address: Address) -> Reader:
+    """Return the reader of a store; it opens nothing yet."""
+    reader = plugins.reader(address)
+    if isinstance(reader, ReadsText):
+        reader.read_text = read_text
+    return reader
+
+
+def columns_of(query: Filter) -> tuple[str, ...]:
+    """Return the columns that a filter asks for, each once."""
+    return tuple(dict.fromkeys(FRAME_COLUMNS if query.columns is None else query.columns))
+
+
+def read_text(provider: str | None, response: bytes) -> str | None:
+    """Return the text that the model wrote, by the provider's description or else by the common shape."""
+    description = plugins.provider(provider) or cast("Provider", plugins.provider(_COMMON_SHAPE))
+    return attempt(description.read_text, response).value

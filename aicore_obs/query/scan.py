@@ -1,0 +1,83 @@
+"""This module is where a store becomes a lazy frame: what Polars asks for goes into the store's own query.
+
+Columns and limit are pushed down; the predicate is tried on each batch, before anything is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from aicore_obs.model.filter import Filter
+from aicore_obs.protocols import Address, Reader
+from aicore_obs.query.reader import BATCH_ROWS, columns_of, open_reader
+
+
+def scan(address: Address, filters: Mapping[str, Any], *, before: Callable[[], object] | None = None) -> pl.LazyFrame:
+    """Return the operations of one store that match, as a lazy frame; see :func:`~aicore_obs.query.reader.read_frame`.
+
+    The schema is fixed here; the rows are those that are there when the frame is collected. ``before`` is called at
+    both moments.
+    """
+    query = Filter.of(**filters)
+    source = _Source(open_reader(address), query, before)
+    full = source.schema()
+    schema = {name: full[name] for name in columns_of(query)}
+    return register_io_source(source.batches, schema=schema, explain_name="aicore_obs", explain_detail=address.name)
+
+
+class _Source:
+    """One store and one filter, as Polars' IO-source plugin calls it."""
+
+    def __init__(self, reader: Reader, query: Filter, before: Callable[[], object] | None) -> None:
+        self._reader = reader
+        self._query = query
+        self._before = before
+
+    def schema(self) -> dict[str, pl.DataType]:
+        self._flush()
+        return self._reader.schema()
+
+    def batches(
+        self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the batches of one collect."""
+        self._flush()
+        wanted = columns_of(self._query) if columns is None else tuple(columns)
+        rows = batch_size or BATCH_ROWS
+        if predicate is None:
+            query = _limited(self._query, n_rows)
+            yield from self._reader.batches(query, wanted, batch_rows=rows)
+        else:
+            # The limit counts rows that pass, so the store must not stop earlier.
+            yield from _limited_batches(self._passing(predicate, wanted, rows), n_rows)
+
+    def _passing(self, predicate: pl.Expr, wanted: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
+        needed = tuple(dict.fromkeys((*wanted, *predicate.meta.root_names())))
+        for batch in self._reader.batches(self._query, needed, batch_rows=rows):
+            yield batch.filter(predicate).select(wanted)
+
+    def _flush(self) -> None:
+        if self._before is not None:
+            self._before()
+
+
+def _limited(query: Filter, n_rows: int | None) -> Filter:
+    limits = [limit for limit in (query.limit, n_rows) if limit is not None]
+    return msgspec.structs.replace(query, limit=min(limits, default=None))
+
+
+def _limited_batches(batches: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
+    left = n_rows
+    for batch in batches:
+        if left is None:
+            yield batch
+            continue
+        yield batch.head(left)
+        left -= min(left, batch.height)
+        if left == 0:
+            return

@@ -1,0 +1,109 @@
+"""This module is where a filter is tried on a record in memory: the same meaning as the SQL of the databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from aicore_obs.model.events import Flag
+from aicore_obs.model.filter import MATCH_FIELDS, RANGE_FIELDS, Filter
+from aicore_obs.model.operation import Derived, Operation
+
+Match = Callable[[Operation], bool]
+_NOTHING = Derived()
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": lambda value, bound: value >= bound,
+    "<=": lambda value, bound: value <= bound,
+    "<": lambda value, bound: value < bound,
+}
+
+
+def matcher(query: Filter) -> Match:
+    """Return the test of one operation; flags, order and limit concern many records and are not in it."""
+    checks = list(_checks(query))
+    return lambda operation: all(check(operation) for check in checks)
+
+
+def _checks(query: Filter) -> Iterator[Match]:
+    yield from _times(query)
+    for name in MATCH_FIELDS:
+        values = getattr(query, name)
+        if values is not None:
+            yield _one_of(name, frozenset(map(storable, values)))
+    for name, (column, comparison) in RANGE_FIELDS.items():
+        bound = getattr(query, name)
+        if bound is not None:
+            yield _range(column, comparison, bound)
+    if query.tags:
+        yield _tags(frozenset(map(storable, query.tags)))
+    if query.labels:
+        yield _labels({storable(key): storable(value) for key, value in query.labels.items()})
+
+
+def _times(query: Filter) -> Iterator[Match]:
+    if query.start is not None:
+        yield _time(">=", query.start)
+    if query.end is not None:
+        yield _time("<" if query.end_exclusive else "<=", query.end)
+
+
+def storable(text: str) -> str:
+    """Return text as the header of a record holds it: what UTF-8 cannot hold by its name (``\\ud800``)."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _time(comparison: str, bound: datetime) -> Match:
+    compare = _COMPARE[comparison]
+    return lambda operation: compare(operation.timestamp, bound)
+
+
+def _one_of(name: str, values: frozenset[str]) -> Match:
+    if name == "model":
+        return lambda operation: (operation.derived or _NOTHING).model in values
+    return lambda operation: getattr(operation, name) in values
+
+
+def _range(column: str, comparison: str, bound: Any) -> Match:
+    compare = _COMPARE[comparison]
+
+    def check(operation: Operation) -> bool:
+        value = _number(operation, column)
+        return value is not None and compare(value, bound)
+
+    return check
+
+
+def _number(operation: Operation, column: str) -> Any:
+    if column == "total_tokens":
+        return (operation.derived or _NOTHING).usage.total_tokens
+    # Costs are kept for no operation yet, and what has no value does not match.
+    return getattr(operation, column, None)
+
+
+def _tags(wanted: frozenset[str]) -> Match:
+    return lambda operation: wanted.issubset(operation.tags)
+
+
+def _labels(wanted: dict[str, str]) -> Match:
+    return lambda operation: all(operation.labels.get(key) == value for key, value in wanted.items())
+
+
+class FoldedFlags:
+    """Which operations are flagged for what, folded from flag records in any order; the newest record (by id) wins."""
+
+    def __init__(self) -> None:
+        # (operation, reason) → (id of the newest record, active); the reason of an un-flag of all is ''
+        self._newest: dict[tuple[str, str], tuple[str, bool]] = {}
+
+    def add(self, flag: Flag) -> None:
+        """Take one flag record."""
+        for operation in flag.operation_ids:
+            key = operation, flag.reason or ""
+            self._newest[key] = max(self._newest.get(key, ("", False)), (flag.id, flag.active))
+
+    def any_of(self, operation: str, reasons: Sequence[str]) -> bool:
+        """Return whether an operation is flagged for one of the reasons."""
+        cleared = self._newest.get((operation, ""), ("", False))[0]
+        marks = (self._newest.get((operation, storable(reason)), ("", False)) for reason in reasons)
+        return any(active and newest > cleared for newest, active in marks)

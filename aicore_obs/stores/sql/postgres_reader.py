@@ -1,0 +1,187 @@
+"""This module is where operations are read back from PostgreSQL.
+
+The server writes the rows as CSV (COPY), Polars parses them, and no row is ever a Python object. The connection lives
+on an event loop in a thread of its own, as long as one read lasts, so that reading works inside a running loop; behind
+PgBouncer too, since everything happens in one transaction without named statements.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import asyncpg
+import polars as pl
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from aicore_obs.errors import StoreError
+from aicore_obs.model.escape import MARK, unescape, unescape_json
+from aicore_obs.model.filter import Filter
+from aicore_obs.protocols import Address
+from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
+from aicore_obs.stores.frame import Raws, ReadText, Shape, no_text, raw_columns, raw_type, utf8
+from aicore_obs.stores.sql.engines import connect_arguments
+from aicore_obs.stores.sql.query import PostgresWords, select_keys, select_operations
+from aicore_obs.stores.sql.tables import postgres_tables
+
+CHUNK_BYTES = 4_000_000
+# Chunks that wait while Polars parses; the server waits in turn.
+CHUNKS_AHEAD = 2
+# Control characters, which JSON text never holds, so that hardly a field needs quotes.
+_SEPARATOR, _QUOTE = "\x1f", "\x1e"
+_CSV = {"format": "csv", "delimiter": _SEPARATOR, "quote": _QUOTE, "encoding": "UTF8"}
+_JSON_COLUMNS = frozenset({"tags", "labels", "extras"})
+_BODIES = frozenset({"request_body", "response_body"})
+_DIALECT = PGDialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
+_WORDS = PostgresWords()
+_QUOTE_ALL = (
+    "SELECT array_agg(quote_literal(value) ORDER BY place) FROM unnest($1::text[]) WITH ORDINALITY AS _(value, place)"
+)
+_Chunks = MemoryObjectReceiveStream[bytes]
+
+
+class PostgresReader:
+    """Reads one schema of a PostgreSQL database."""
+
+    def __init__(self, address: Address, *, read_text: ReadText = no_text) -> None:
+        if address.url is None:
+            raise ValueError(f"{address.name}: a PostgreSQL store has a URL")
+        self._name = address.name
+        self._url = address.url
+        self.read_text = read_text
+        self._tables = postgres_tables(address.options.db_schema)
+        self._shape: Shape | None = None
+
+    def schema(self) -> dict[str, pl.DataType]:
+        return self._shape_of_store().schema
+
+    def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        shape = self._shape_of_store()
+        statement = select_operations(self._tables, _WORDS, query, columns)
+        raws = self._raws(statement, raw_columns(columns))
+        return shape.frames(raws, columns, batch_rows=batch_rows)
+
+    def _shape_of_store(self) -> Shape:
+        # Kept, so that all frames of one reader have one schema.
+        if self._shape is None:
+            with self._translated(), _portal() as portal:
+                self._shape = Shape(portal.call(self._catalogue), read_text=self.read_text)
+        return self._shape
+
+    async def _catalogue(self) -> Catalogue:
+        async with self._snapshot() as connection:
+            if not await _has(connection, self._tables.keys):
+                return EMPTY
+            rows = await connection.fetch(str(select_keys(self._tables).compile(dialect=_DIALECT)))
+            return catalogue_of((unescape(row[0]), utf8(unescape(row[1])), row[2]) for row in rows)
+
+    def _raws(self, statement: Select[Any], names: Sequence[str]) -> Raws:
+        send, receive = anyio.create_memory_object_stream[bytes](CHUNKS_AHEAD)
+        with self._translated(), _portal() as portal:
+            copying = portal.start_task_soon(self._copy, statement, send)
+            for chunk in _chunks(portal, receive, copying):
+                yield _plain(_parsed(chunk, names))
+
+    async def _copy(self, statement: Select[Any], send: MemoryObjectSendStream[bytes]) -> None:
+        waiting = bytearray()
+
+        async def take(data: bytes) -> None:
+            waiting.extend(data)
+            if len(waiting) >= CHUNK_BYTES and _whole(waiting):
+                await send.send(bytes(waiting))
+                waiting.clear()
+
+        async with send, self._snapshot() as connection:
+            if not await _has(connection, self._tables.operations):
+                return
+            sql = await _with_literals(connection, statement)
+            await connection.copy_from_query(sql, output=take, **_CSV)
+            if waiting:
+                await send.send(bytes(waiting))
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[Any]:
+        connection = await asyncpg.connect(**connect_arguments(self._url))
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+        except BaseException:
+            # Also when the reader stopped half-way: nothing that waits may run in a cancelled task.
+            connection.terminate()
+            raise
+        await connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise StoreError(
+                f"cannot read {self._name} ({reason}); check that the server runs and takes this user and this database"
+            ) from error
+
+
+def _portal() -> Any:
+    return start_blocking_portal("asyncio", name="aicore-obs-read")
+
+
+def _chunks(portal: BlockingPortal, receive: _Chunks, copying: Future[None]) -> Iterator[bytes]:
+    """Yield what the copying task sends; then raise what it raised. Stop it when nobody listens any more."""
+    try:
+        while True:
+            yield portal.call(receive.receive)
+    except anyio.EndOfStream:
+        copying.result()
+    finally:
+        copying.cancel()
+        portal.call(receive.aclose)
+
+
+async def _has(connection: Any, table: Any) -> bool:
+    found = await connection.fetchval(
+        "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2", table.schema, table.name
+    )
+    return found is not None
+
+
+async def _with_literals(connection: Any, statement: Select[Any]) -> str:
+    """Return the statement's SQL with its values as literals that the server quoted: COPY takes no parameters."""
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    values = [str(value) for value in compiled.params.values()]
+    quoted = await connection.fetchval(_QUOTE_ALL, values) or []
+    return str(compiled) % dict(zip(compiled.params, quoted, strict=True))
+
+
+def _whole(data: bytearray) -> bool:
+    """Return whether the data ends with the end of a row: outside of quotes their number is even."""
+    return data.endswith(b"\n") and data.count(_QUOTE.encode()) % 2 == 0
+
+
+def _parsed(chunk: bytes, names: Sequence[str]) -> pl.DataFrame:
+    return pl.read_csv(
+        io.BytesIO(chunk),
+        has_header=False,
+        schema={name: raw_type(name) for name in names},
+        separator=_SEPARATOR,
+        quote_char=_QUOTE,
+    )
+
+
+def _plain(raw: pl.DataFrame) -> pl.DataFrame:
+    """Take back what the writer escaped because PostgreSQL cannot hold it; a payload says by itself whether it is."""
+    texts = [name for name, dtype in raw.schema.items() if dtype == pl.String and name not in _BODIES]
+    escaped = [name for name in texts if raw[name].str.contains(MARK, literal=True).any()]
+    return raw.with_columns(_unescaped(raw[name], as_json=name in _JSON_COLUMNS) for name in escaped)
+
+
+def _unescaped(texts: pl.Series, *, as_json: bool) -> pl.Series:
+    undo = unescape_json if as_json else lambda text: utf8(unescape(text))
+    return pl.Series(texts.name, [text and undo(text) for text in texts], dtype=pl.String)

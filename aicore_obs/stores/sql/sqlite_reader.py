@@ -1,0 +1,144 @@
+"""This module is where operations are read back from a SQLite file.
+
+The driver is the standard library's: it is the one copy of SQLite that the writer uses too. A second copy in the same
+process (ADBC and connectorx bring their own) would drop the writer's file locks when it closes the file; see
+docs/decisions/0003-reading.md. For the same reason nothing here opens the file but SQLite.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+from sqlalchemy import Select
+from sqlalchemy.dialects import sqlite
+
+from aicore_obs.errors import StoreDamagedError, StoreError, StoreNotFoundError
+from aicore_obs.model.filter import Filter
+from aicore_obs.protocols import Address
+from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
+from aicore_obs.stores.frame import Raws, ReadText, Shape, no_text, of_columns, raw_columns
+from aicore_obs.stores.sql.query import CONTAINS_ALL, SqliteWords, select_keys, select_operations
+from aicore_obs.stores.sql.tables import sqlite_tables
+
+BUSY_TIMEOUT_S = 30.0
+# Rows whose values stay in the processor's cache between fetching and turning: larger fetches measured slower.
+FETCH_ROWS = 2_000
+_DIALECT = sqlite.dialect(paramstyle="named")
+_WORDS = SqliteWords()
+_NOT_OURS = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+class SqliteReader:
+    """Reads one SQLite file, read-only."""
+
+    def __init__(self, address: Address, *, read_text: ReadText = no_text) -> None:
+        if address.path is None:
+            raise ValueError(f"{address.name}: a SQLite store has a path")
+        self._path = address.path
+        self.read_text = read_text
+        self._tables = sqlite_tables()
+        self._shape: Shape | None = None
+
+    def schema(self) -> dict[str, pl.DataType]:
+        return self._shape_of_store().schema
+
+    def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        shape = self._shape_of_store()
+        raws = self._raws(query, columns, batch_rows=batch_rows)
+        return shape.frames(raws, columns, batch_rows=batch_rows)
+
+    def _shape_of_store(self) -> Shape:
+        # Kept, so that all frames of one reader have one schema.
+        if self._shape is None:
+            with self._connection() as connection:
+                self._shape = Shape(self._catalogue(connection), read_text=self.read_text)
+        return self._shape
+
+    def _catalogue(self, connection: sqlite3.Connection) -> Catalogue:
+        if not _has(connection, self._tables.keys.name):
+            return EMPTY
+        return catalogue_of(_execute(connection, select_keys(self._tables)))
+
+    def _raws(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Raws:
+        statement = select_operations(self._tables, _WORDS, query, columns)
+        names = raw_columns(columns)
+        with self._connection() as connection:
+            if not _has(connection, self._tables.operations.name):
+                return
+            # One statement is one snapshot.
+            with closing(_execute(connection, statement)) as cursor:
+                yield from _frames(cursor, names, batch_rows=batch_rows)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        if not self._path.exists():
+            raise StoreNotFoundError(
+                f"there is no database {self._path}; reading never creates one: check the path or record something"
+            )
+        with self._translated(), closing(_connect(self._path)) as connection:
+            connection.create_function(CONTAINS_ALL, 2, contains_all, deterministic=True)
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_OURS:
+                raise StoreDamagedError(
+                    f"{self._path} is no SQLite database, or it is damaged ({error}); name another file or restore it"
+                ) from error
+            raise StoreError(f"cannot read {self._path}: {error}") from error
+
+
+def contains_all(text: str | None, wanted: str) -> bool:
+    """Return whether a JSON array has all elements, or a JSON object all members, of ``wanted``."""
+    if text is None:
+        return False
+    held, asked = _decode(text), _decode(wanted)
+    if isinstance(held, dict) and isinstance(asked, dict):
+        return all(key in held and held[key] == value for key, value in asked.items())
+    return isinstance(held, list) and isinstance(asked, list) and all(one in held for one in asked)
+
+
+def _decode(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Polars may pull batches from another thread than the one that asked for the frame.
+    uri = f"{path.as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+def _execute(connection: sqlite3.Connection, statement: Select[Any]) -> sqlite3.Cursor:
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    return connection.execute(str(compiled), compiled.params)
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return bool(
+        connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
+    )
+
+
+def _frames(cursor: sqlite3.Cursor, names: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
+    parts: list[pl.DataFrame] = []
+    height = 0
+    while rows := cursor.fetchmany(min(FETCH_ROWS, batch_rows)):
+        parts.append(of_columns(dict(zip(names, zip(*rows, strict=True), strict=True))))
+        height += len(rows)
+        if height + FETCH_ROWS > batch_rows:
+            yield pl.concat(parts)
+            parts, height = [], 0
+    if parts:
+        yield pl.concat(parts)
