@@ -9,16 +9,14 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, cast
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import msgspec
 
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.guard import attempt
 from aicore_obs.model.operation import Derived, Operation
-from aicore_obs.protocols import Address, Provider, Reader, RequestFacts, ResponseFacts, Sink, StoreOptions
+from aicore_obs.protocols import Address, Provider, Reader, RequestFacts, ResponseFacts, Sink
 
 _SINKS = {
     "json": "aicore_obs.stores.json_file:JsonFile",
@@ -35,65 +33,12 @@ _READERS = {
 _PROVIDERS = {"openai": "aicore_obs.providers.openai"}
 # The shape that many servers answer in; read when a provider is not known by name.
 _COMMON_SHAPE = "openai"
-_FILE_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_SQLITE_SCHEMES = frozenset({"sqlite", "sqlite+aiosqlite"})
-_POSTGRES_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+asyncpg"})
-
-
-def file_address(path: str | Path, options: StoreOptions) -> Address:
-    """Return the address of a JSON file; the ending tells which form.
-
-    Raises:
-        ConfigurationError: the ending is not one of ours.
-    """
-    absolute = Path(path).expanduser().absolute()
-    kind = _FILE_KINDS.get(absolute.suffix.lower())
-    if kind is None:
-        raise ConfigurationError(f"storage_path={str(path)!r}: the file must end in {', '.join(_FILE_KINDS)}")
-    return Address(kind=kind, name=f"{kind}:{absolute}", path=absolute, options=options)
-
-
-def database_address(url: str, options: StoreOptions) -> Address:
-    """Return the address of a database.
-
-    Raises:
-        ConfigurationError: the URL cannot work; the message has no password in it.
-    """
-    scheme = url.split("://", 1)[0].split(":", 1)[0].lower() if isinstance(url, str) else ""
-    if scheme in _SQLITE_SCHEMES:
-        return _sqlite_address(url, options)
-    if scheme in _POSTGRES_SCHEMES:
-        return _postgres_address(url, options)
-    if scheme in _third_parties("aicore_obs.sinks"):
-        return Address(kind=scheme, name=without_password(url), url=url, options=options)
-    raise ConfigurationError(
-        f"db_url={without_password(str(url))!r}: it starts with sqlite:/// or postgresql://, for example "
-        "sqlite:///llm_metrics.db or postgresql://user:password@host/database"
-    )
-
-
-def address_of(place: str, options: StoreOptions) -> Address:
-    """Return the address of a URL or of a path to a JSON file or a SQLite file."""
-    if "://" in place:
-        return database_address(place, options)
-    if Path(place).suffix.lower() in _FILE_KINDS:
-        return file_address(place, options)
-    return database_address(f"sqlite:///{place}", options)
-
-
-def without_password(url: str) -> str:
-    """Return a URL that may be printed."""
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    user, at, host = authority.rpartition("@")
-    shown = f"{user.split(':', 1)[0]}@{host}" if at else host
-    return f"{scheme}{separator}{shown}{slash}{path.split('?', 1)[0]}"
 
 
 def sink(address: Address) -> Sink:
     """Return a new sink for an address."""
     path = _SINKS.get(address.kind)
-    build = load(path) if path else _third_parties("aicore_obs.sinks")[address.kind].load()
+    build = load(path) if path else third_parties("aicore_obs.sinks")[address.kind].load()
     return cast("Sink", build(address))
 
 
@@ -116,7 +61,7 @@ def provider(name: str | None) -> Provider | None:
         return None
     if name in _PROVIDERS:
         return cast("Provider", importlib.import_module(_PROVIDERS[name]))
-    theirs = _third_parties("aicore_obs.providers").get(name)
+    theirs = third_parties("aicore_obs.providers").get(name)
     return cast("Provider", theirs.load()) if theirs is not None else None
 
 
@@ -151,34 +96,6 @@ def load(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _sqlite_address(url: str, options: StoreOptions) -> Address:
-    given = url.split(":", 1)[1].split("?", 1)[0]
-    path = unquote(given.removeprefix("///")) if given.startswith("///") else ""
-    if not path or path == ":memory:":
-        raise ConfigurationError(
-            f"db_url={url!r}: a file is needed, for example sqlite:///llm_metrics.db (relative) or "
-            "sqlite:////var/lib/app/llm.db (absolute); a database in memory could not be read back"
-        )
-    absolute = Path(path).expanduser().absolute()
-    return Address(kind="sqlite", name=f"sqlite:{absolute}", path=absolute, options=options)
-
-
-def _postgres_address(url: str, options: StoreOptions) -> Address:
-    parts = urlsplit(url)
-    try:
-        host, port = parts.hostname, parts.port or 5432
-    except ValueError as error:
-        raise ConfigurationError(f"db_url={without_password(url)!r}: {error}") from error
-    database = unquote(parts.path.lstrip("/"))
-    host = host or _host_parameter(parts) or "localhost"
-    name = f"postgresql://{host}:{port}/{database or parts.username or ''}#{options.db_schema}"
-    return Address(kind="postgresql", name=name, url=url, options=options)
-
-
-def _host_parameter(parts: SplitResult) -> str | None:
-    return parse_qs(parts.query).get("host", [None])[0]
-
-
 @cache
-def _third_parties(group: str) -> dict[str, Any]:
+def third_parties(group: str) -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=group)}

@@ -1,0 +1,143 @@
+"""This module is where records are written into a SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiosqlite
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from aicore_obs.errors import SchemaError, SinkRejected, SinkUnavailable, StoreDamagedError
+from aicore_obs.protocols import Address, Batch
+from aicore_obs.stores.sql.engines import sqlite_engine
+from aicore_obs.stores.sql.rows import KeyCatalogue, Rows, sqlite_time
+from aicore_obs.stores.sql.schema import Schema
+from aicore_obs.stores.sql.statements import statements
+from aicore_obs.stores.sql.tables import sqlite_tables
+
+# What SQLite says of values, not of itself.
+_ROW_ERRORS = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+
+
+class SqliteStore:
+    """One SQLite file. One transaction a batch, ``executemany`` for each table, WAL."""
+
+    def __init__(self, address: Address) -> None:
+        if address.path is None:
+            raise AssertionError("a SQLite address has a path")
+        self.name = address.name
+        self._path = address.path
+        self._options = address.options
+        self._tables = sqlite_tables()
+        self._statements = statements(self._tables, SQLiteDialect_aiosqlite())
+        self._engine: AsyncEngine | None = None
+        self._connection: AsyncConnection | None = None
+        self._driver: aiosqlite.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+        self._keys = KeyCatalogue(())
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date."""
+        with _translated(self.name):
+            self._engine = self._new_engine()
+            await Schema(self._engine, self._tables).ensure(self._options.migrate)
+            self._connection = await self._engine.connect()
+            raw = await self._connection.get_raw_connection()
+            self._driver = raw.driver_connection
+            self._inode = self._file()
+            known = await self._running().execute_fetchall(self._statements.known_keys)
+            self._keys = KeyCatalogue([tuple(row) for row in known])
+
+    async def write(self, batch: Batch) -> None:
+        """Store the batch in one transaction."""
+        if self._file() != self._inode:
+            raise SinkUnavailable(f"{self._path} was moved or replaced; it is opened again")
+        driver = self._running()
+        rows = Rows(batch, time=sqlite_time, nul_safe=False)
+        new_keys = self._keys.new(rows.keys())
+        with _translated(self.name):
+            await driver.execute("BEGIN IMMEDIATE")
+            try:
+                await self._insert(driver, rows)
+                if new_keys:
+                    await driver.executemany(self._statements.keys, new_keys)
+                await driver.commit()
+            except BaseException:
+                await driver.rollback()
+                raise
+        self._keys.committed(new_keys)
+
+    async def _insert(self, driver: aiosqlite.Connection, rows: Rows) -> None:
+        # Generators: rows are made in the driver's thread, which gives up the interpreter lock at every step.
+        await driver.executemany(self._statements.operations, rows.operations())
+        await driver.executemany(self._statements.payloads, rows.payloads())
+        if rows.has_others():
+            await driver.executemany(self._statements.records, rows.records())
+            await driver.executemany(self._statements.flags, rows.flags())
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        connection, engine = self._connection, self._engine
+        self._connection = self._engine = self._driver = None
+        try:
+            if connection is not None:
+                await connection.close()
+        finally:
+            if engine is not None:
+                await engine.dispose()
+
+    async def migrate(self, *, allow_major: bool = False) -> int:
+        """Bring the schema to this program's version."""
+        engine = self._new_engine()
+        try:
+            return await Schema(engine, self._tables).migrate(allow_major=allow_major)
+        finally:
+            await engine.dispose()
+
+    async def schema_version(self) -> int:
+        """Return the version of the schema in the file, 0 when there is none; never makes the file."""
+        if not self._path.exists():
+            return 0
+        engine = self._new_engine()
+        try:
+            return await Schema(engine, self._tables).version()
+        finally:
+            await engine.dispose()
+
+    def _new_engine(self) -> AsyncEngine:
+        return sqlite_engine(self._path, sync=self._options.sync, file_mode=self._options.file_mode)
+
+    def _running(self) -> aiosqlite.Connection:
+        if self._driver is None:
+            raise SinkUnavailable(f"{self.name} is not open")
+        return self._driver
+
+    def _file(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino)
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Turn SQLite's errors into what the road understands."""
+    try:
+        yield
+    except _ROW_ERRORS as error:
+        raise SinkRejected(f"{name}: {error}") from error
+    except (sqlite3.Error, SQLAlchemyError, SchemaError, StoreDamagedError, OSError, ValueError) as error:
+        raise SinkUnavailable(f"{name}: {error}") from error

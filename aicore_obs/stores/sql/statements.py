@@ -1,0 +1,56 @@
+"""This module is where the statements that write are made, once for a store, from the declared tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Dialect, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aicore_obs.stores.sql.tables import Tables
+
+
+class Statements(msgspec.Struct, frozen=True, kw_only=True):
+    """SQL text with positional parameters in the order of the table's columns; a row that is there is left alone."""
+
+    operations: str
+    payloads: str
+    records: str
+    flags: str
+    keys: str
+    known_keys: str
+
+
+def statements(tables: Tables, dialect: Dialect) -> Statements:
+    """Return the statements for one store's tables in its dialect."""
+    return Statements(
+        operations=_ignore(tables.operations, dialect),
+        payloads=_ignore(tables.payloads, dialect),
+        records=_ignore(tables.records, dialect),
+        flags=_newest(tables.flags, dialect),
+        keys=_ignore(tables.keys, dialect),
+        known_keys=_text(tables.keys.select(), dialect),
+    )
+
+
+def _insert(table: Table, dialect: Dialect) -> Any:
+    module = postgresql if dialect.name == "postgresql" else sqlite
+    return module.insert(table).values(dict.fromkeys(table.columns.keys()))
+
+
+def _ignore(table: Table, dialect: Dialect) -> str:
+    return _text(_insert(table, dialect).on_conflict_do_nothing(), dialect)
+
+
+def _newest(table: Table, dialect: Dialect) -> str:
+    """An upsert in which the row of the newest record stays, whatever the order of arrival."""
+    insert = _insert(table, dialect)
+    keys = [column.name for column in table.primary_key.columns]
+    changes = {name: insert.excluded[name] for name in table.c.keys() if name not in keys  # noqa: SIM118 - a collection, not a dict}
+    newer = insert.excluded.record_id > table.c.record_id
+    return _text(insert.on_conflict_do_update(index_elements=keys, set_=changes, where=newer), dialect)
+
+
+def _text(statement: Any, dialect: Dialect) -> str:
+    return str(statement.compile(dialect=dialect))
