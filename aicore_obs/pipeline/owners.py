@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -45,10 +46,10 @@ class Owner:
     @classmethod
     def create(cls, directory: Path) -> Owner:
         """Make and lock a folder of our own. Raises OSError when the directory cannot be written."""
-        directory.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
         while True:
             path = directory / new_id()
-            path.mkdir(mode=DIRECTORY_MODE)
+            # A neighbour that leaves may remove the directory, empty as it is, between two of our steps.
+            path.mkdir(parents=True, mode=DIRECTORY_MODE)
             owner = cls.take(path)
             # A neighbour that looked in between the two calls may hold the lock for a moment: then take a new name.
             if owner is not None:
@@ -105,6 +106,9 @@ class Owner:
                 path.unlink(missing_ok=True)
         self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            # Only when we were the last and there are no dead letters.
+            self.path.parent.rmdir()
 
 
 def segment_numbers(path: Path) -> list[int]:

@@ -10,12 +10,15 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import anyio
+import anyio.to_thread
 
 from aicore_obs.errors import NotOpenError
+from aicore_obs.guard import attempt_async
 
+P = ParamSpec("P")
 T = TypeVar("T")
 START_TIMEOUT_S = 30.0
 
@@ -84,3 +87,27 @@ class Portal:
         """Wait for the thread's end; return whether it came."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+
+def run_apart(work: Callable[[], Coroutine[Any, Any, T]], timeout_s: float) -> T:
+    """Run ``work`` on a loop of its own in a thread of its own, whatever loop the caller is in.
+
+    Raises:
+        TimeoutError: it took longer; it is left behind.
+    """
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    async def main() -> None:
+        outcome = await attempt_async(work)
+        if outcome.error is not None:
+            future.set_exception(outcome.error)
+        else:
+            future.set_result(cast("T", outcome.value))
+
+    Portal("aicore-obs-apart", main).start()
+    return future.result(timeout_s)
+
+
+async def in_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``work`` in a worker thread, under asyncio and trio alike."""
+    return await anyio.to_thread.run_sync(lambda: work(*args, **kwargs), abandon_on_cancel=True)

@@ -72,18 +72,25 @@ class Road:
 
     # -- callers' threads ------------------------------------------------------------------------------------------
 
-    def append(self, line: bytes, *, wait: bool = True) -> bool:
+    def append(self, line: bytes) -> bool:
         """Take one record; return whether it was accepted. Waits only under ``block`` and ``durability="disk"``.
 
         Raises:
             JournalFull: at the cap, under ``overflow="raise"``.
         """
         refused = self._offer(line)
-        if refused is FULL and wait and self._options.overflow == "block":
+        if refused is FULL and self._options.overflow == "block":
             refused = self._offer_until(line, time.monotonic() + self._options.block_timeout_s)
-        if refused is None and wait and self._options.durability == "disk":
+        if refused is None and self._options.durability == "disk":
             self._sync()
         return refused is None or self._refuse(refused)
+
+    def offer(self, line: bytes) -> bool:
+        """Take one record if that needs no waiting; never raises."""
+        refused = self._offer(line)
+        if refused is not None:
+            self._count_refused(refused)
+        return refused is None
 
     async def aappend(self, line: bytes) -> bool:
         """Do as :meth:`append`, and let other tasks run where that one waits."""
@@ -115,10 +122,13 @@ class Road:
             refused = self._journal.append(line)
         return refused
 
-    def _refuse(self, refused: Refused) -> bool:
+    def _count_refused(self, refused: Refused) -> None:
         with self._lock:
             self._refused[refused.reason] = self._refused.get(refused.reason, 0) + 1
         log_window.warn(f"refused {refused.reason}", f"a record was refused: {refused.reason} {refused.detail}".strip())
+
+    def _refuse(self, refused: Refused) -> bool:
+        self._count_refused(refused)
         if refused is FULL and self._options.overflow == "raise":
             raise JournalFull(
                 f"the journal holds its {self._allowance.cap} bytes; is the store down (collector.stats()), "
@@ -225,6 +235,10 @@ class Road:
         self._journal.close(remove=self._nothing_pending())
         _roads.discard(self)
         return result
+
+    async def aflush(self, timeout_s: float) -> FlushResult:
+        """Do as :meth:`flush`, and let other tasks run meanwhile."""
+        return await anyio.to_thread.run_sync(self.flush, timeout_s, abandon_on_cancel=True)
 
     # -- fork and exit ---------------------------------------------------------------------------------------------
 

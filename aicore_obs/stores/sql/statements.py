@@ -47,7 +47,7 @@ def _newest(table: Table, dialect: Dialect) -> str:
     """An upsert in which the row of the newest record stays, whatever the order of arrival."""
     insert = _insert(table, dialect)
     keys = [column.name for column in table.primary_key.columns]
-    changes = {name: insert.excluded[name] for name in table.c.keys() if name not in keys  # noqa: SIM118 - a collection, not a dict}
+    changes = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
     newer = insert.excluded.record_id > table.c.record_id
     return _text(insert.on_conflict_do_update(index_elements=keys, set_=changes, where=newer), dialect)
 

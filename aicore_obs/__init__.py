@@ -1,0 +1,71 @@
+"""This package is where operations of language models are kept for good.
+
+Names are loaded when they are first used, so that ``import aicore_obs`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aicore_obs.collector import LlmOperationCollector as LlmOperationCollector
+    from aicore_obs.collector import configure as configure
+    from aicore_obs.collector import get_collector as get_collector
+    from aicore_obs.context import bind as bind
+    from aicore_obs.context import suppress as suppress
+    from aicore_obs.errors import AicoreObsError as AicoreObsError
+    from aicore_obs.errors import ConfigurationError as ConfigurationError
+    from aicore_obs.errors import FilterError as FilterError
+    from aicore_obs.errors import JournalFull as JournalFull
+    from aicore_obs.errors import StoreError as StoreError
+    from aicore_obs.pipeline.stats import FlushResult as FlushResult
+    from aicore_obs.pipeline.stats import Stats as Stats
+    from aicore_obs.protocols import DropRecord as DropRecord
+    from aicore_obs.web.middleware import LlmOperationMiddleware as LlmOperationMiddleware
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AicoreObsError": "errors",
+    "ConfigurationError": "errors",
+    "DropRecord": "protocols",
+    "FilterError": "errors",
+    "FlushResult": "pipeline.stats",
+    "JournalFull": "errors",
+    "LlmOperationCollector": "collector",
+    "LlmOperationMiddleware": "web.middleware",
+    "Stats": "pipeline.stats",
+    "StoreError": "errors",
+    "bind": "context",
+    "configure": "collector",
+    "get_collector": "collector",
+    "suppress": "context",
+}
+
+__all__ = [
+    "AicoreObsError",
+    "ConfigurationError",
+    "DropRecord",
+    "FilterError",
+    "FlushResult",
+    "JournalFull",
+    "LlmOperationCollector",
+    "LlmOperationMiddleware",
+    "Stats",
+    "StoreError",
+    "bind",
+    "configure",
+    "get_collector",
+    "suppress",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'aicore_obs' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"aicore_obs.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,33 @@
+"""This module is where the roads of one process are shared: collectors that name the same sinks use one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+
+from aicore_obs.pipeline.road import Road
+from aicore_obs.pipeline.stats import FlushResult
+
+_lock = threading.Lock()
+_shared: dict[Hashable, tuple[Road, int]] = {}
+
+
+def acquire(key: Hashable, build: Callable[[], Road]) -> Road:
+    """Return the road of ``key``, built if there is none; each ``acquire`` wants one :func:`release`."""
+    with _lock:
+        road, users = _shared.get(key, (None, 0))
+        if road is None:
+            road = build()
+        _shared[key] = (road, users + 1)
+        return road
+
+
+def release(key: Hashable, timeout_s: float) -> FlushResult:
+    """Give a road back: it is flushed, and closed when nobody else uses it."""
+    with _lock:
+        road, users = _shared[key]
+        if users > 1:
+            _shared[key] = (road, users - 1)
+        else:
+            del _shared[key]
+    return road.flush(timeout_s) if users > 1 else road.close(timeout_s)
