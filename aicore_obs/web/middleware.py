@@ -14,7 +14,7 @@ import msgspec
 
 from aicore_obs.collector import LlmOperationCollector, get_collector
 from aicore_obs.context import bind, current
-from aicore_obs.guard import attempt, log_window
+from aicore_obs.guard import attempt, attempt_async, log_window
 from aicore_obs.web.route import Scope, http_route, request_extras
 
 Message = Mapping[str, Any]
@@ -109,12 +109,13 @@ class LlmOperationMiddleware:
         return outcome.value
 
     def _record(self, **operation: Any) -> None:
-        outcome = attempt(self._record_completion, operation)
+        outcome = attempt(self._offer, operation)
         if outcome.error is not None:
             log_window.warn("middleware", f"an operation of a request was not recorded: {outcome.error!r}")
 
-    def _record_completion(self, operation: dict[str, Any]) -> None:
-        (self._collector or get_collector()).record_completion(**operation)
+    def _offer(self, operation: dict[str, Any]) -> None:
+        # The default collector is made at first need, when the environment may still say that it cannot be.
+        (self._collector or get_collector()).offer_completion(**operation)
 
     def _closing(self, send: Send) -> Send:
         async def send_after_close(message: Message) -> None:
@@ -125,8 +126,12 @@ class LlmOperationMiddleware:
         return send_after_close
 
     async def _aclose(self) -> None:
-        result = await (self._collector or get_collector()).aclose(timeout_s=self._close_timeout_s)
-        logger.warning("closed: %s", result)
+        outcome = await attempt_async((self._collector or get_collector()).aclose, timeout_s=self._close_timeout_s)
+        result = outcome.value
+        if result is None:
+            logger.warning("the collector could not be closed: %r", outcome.error)
+        elif not result:
+            logger.warning("shut down with %d records pending; they wait in the journal", result.pending)
 
 
 class _Exchange:
