@@ -14,7 +14,6 @@ from typing import Any, cast
 import msgspec
 
 from aicore_obs.errors import ConfigurationError
-from aicore_obs.guard import attempt
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.protocols import Address, Provider, Reader, RequestFacts, ResponseFacts, Sink
 
@@ -69,14 +68,17 @@ def derive(operation: Operation) -> Derived | None:
     """Read model, usage and the like out of an operation's payloads, by its provider or else by their shape."""
     known = provider(operation.provider)
     description = known or cast("Provider", provider(_COMMON_SHAPE))
-    request = response = None
+    request, response = _NO_REQUEST, _NO_RESPONSE
     if operation.completion_args is not msgspec.UNSET:
-        request = attempt(description.read_request, bytes(operation.completion_args)).value
+        request = description.read_request(bytes(operation.completion_args))
     if operation.response is not msgspec.UNSET:
-        response = attempt(description.read_response, bytes(operation.response)).value
-    request, response = request or RequestFacts(), response or ResponseFacts()
-    found = response.usage_raw is not msgspec.UNSET
-    derived = Derived(
+        response = description.read_response(bytes(operation.response))
+    if request is _NO_REQUEST and response is _NO_RESPONSE:
+        return None
+    source = None
+    if response.usage_raw is not msgspec.UNSET:
+        source = description.name if known else f"shape:{description.name}"
+    return Derived(
         model=request.model or response.model,
         response_model=response.model,
         response_id=response.id,
@@ -84,10 +86,13 @@ def derive(operation: Operation) -> Derived | None:
         temperature=request.temperature,
         max_tokens=request.max_tokens,
         usage=response.usage,
-        usage_source=(description.name if known else f"shape:{description.name}") if found else None,
+        usage_source=source,
         usage_raw=response.usage_raw,
     )
-    return derived if derived != Derived() else None
+
+
+_NO_REQUEST = RequestFacts()
+_NO_RESPONSE = ResponseFacts()
 
 
 def load(path: str) -> Any:

@@ -159,7 +159,7 @@ class Capture:
             completion_args=msgspec.UNSET,
             response=msgspec.UNSET,
             error=error and ErrorInfo(type=error.type),
-            derived=self._derive(operation),
+            derived=attempt(self._derive, operation).value,
         )
         return _encoder.encode(bare)
 

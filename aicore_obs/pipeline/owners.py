@@ -48,10 +48,14 @@ class Owner:
         """Make and lock a folder of our own. Raises OSError when the directory cannot be written."""
         while True:
             path = directory / new_id()
-            # A neighbour that leaves may remove the directory, empty as it is, between two of our steps.
-            path.mkdir(parents=True, mode=DIRECTORY_MODE)
+            directory.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
+            try:
+                path.mkdir(mode=DIRECTORY_MODE)
+            except FileNotFoundError:
+                # A neighbour that left has removed the directory, empty as it was, between our two steps.
+                continue
             owner = cls.take(path)
-            # A neighbour that looked in between the two calls may hold the lock for a moment: then take a new name.
+            # A neighbour that looked in between the two steps may hold the lock for a moment: then take a new name.
             if owner is not None:
                 return owner
 

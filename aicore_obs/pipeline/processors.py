@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from aicore_obs.guard import attempt
+from aicore_obs.guard import attempt, log_window
 from aicore_obs.model import codec
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Record
@@ -32,7 +32,11 @@ def normalise(derive: Callable[[Operation], Derived | None]) -> Processor:
     def normalised(record: Record) -> Record:
         if not isinstance(record, Operation) or record.derived is not None:
             return record
-        return msgspec.structs.replace(record, derived=derive(record))
+        derived = attempt(derive, record)
+        if derived.error is not None:
+            # A description that stumbles over a body costs its numbers, never the record.
+            log_window.warn("derive", f"cannot read {record.provider or 'a response'}: {derived.error!r}")
+        return msgspec.structs.replace(record, derived=derived.value)
 
     return normalised
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -66,15 +66,17 @@ class _Details(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
+    """Numbers are checked one by one: a server that writes one of them wrongly has not written the others wrongly."""
+
     prompt_tokens: Any = None
     completion_tokens: Any = None
     input_tokens: Any = None
     output_tokens: Any = None
     total_tokens: Any = None
-    prompt_tokens_details: Payload = msgspec.UNSET
-    completion_tokens_details: Payload = msgspec.UNSET
-    input_tokens_details: Payload = msgspec.UNSET
-    output_tokens_details: Payload = msgspec.UNSET
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
     # Anthropic's word: its ``input_tokens`` leave the cache out, so that shape is not this one.
     cache_read_input_tokens: Any = None
     cache_creation_input_tokens: Any = None
@@ -87,7 +89,6 @@ _choices = msgspec.json.Decoder(list[_Choice])
 _items = msgspec.json.Decoder(list[_Item])
 _said = msgspec.json.Decoder(_Said)
 _usage = msgspec.json.Decoder(_Usage)
-_details = msgspec.json.Decoder(_Details)
 _NO_DETAILS = _Details()
 
 
@@ -96,27 +97,32 @@ def read_request(raw: bytes) -> RequestFacts:
     request = _decoded(_request, raw)
     if request is None:
         return RequestFacts()
-    limits = (request.max_completion_tokens, request.max_output_tokens, request.max_tokens)
+    limit = request.max_tokens
+    if limit is None:
+        limit = request.max_completion_tokens if request.max_output_tokens is None else request.max_output_tokens
     return RequestFacts(
         model=_text(request.model),
         temperature=_number(request.temperature),
-        max_tokens=next((limit for limit in map(_count, limits) if limit is not None), None),
+        max_tokens=_count(limit),
     )
 
 
 def read_response(raw: bytes) -> ResponseFacts:
     """Read a body or a list of stream events; of a stream, the last value that was said counts."""
     bodies = _read_bodies(raw)
-    facts = ResponseFacts(
+    usage, usage_raw = NO_USAGE, cast("Payload", msgspec.UNSET)
+    for body in reversed(bodies):
+        found = _read_usage(body.usage)
+        if found is not None:
+            usage, usage_raw = found, body.usage
+            break
+    return ResponseFacts(
         model=_last(_text(body.model) for body in bodies),
         id=_last(_text(body.id) for body in bodies),
         finish_reason=_last(_finish_reason(body) for body in bodies),
+        usage=usage,
+        usage_raw=usage_raw,
     )
-    for body in reversed(bodies):
-        usage = _read_usage(body.usage)
-        if usage is not None:
-            return msgspec.structs.replace(facts, usage=usage, usage_raw=body.usage)
-    return facts
 
 
 def read_text(raw: bytes) -> str | None:
@@ -132,8 +138,7 @@ def _read_bodies(raw: bytes) -> list[_Body]:
         body = _decoded(_body, raw)
         bodies = [body] if body is not None else []
     # The last events of a Responses stream carry the whole body inside.
-    inner = [_decoded(_body, body.response) for body in bodies]
-    return [within or body for within, body in zip(inner, bodies, strict=True)]
+    return [body if body.response is msgspec.UNSET else _decoded(_body, body.response) or body for body in bodies]
 
 
 def _finish_reason(body: _Body) -> str | None:
@@ -165,10 +170,10 @@ def _read_usage(raw: Payload) -> Usage | None:
     given = _decoded(_usage, raw)
     if given is None or given.cache_read_input_tokens is not None or given.cache_creation_input_tokens is not None:
         return None
-    inputs = _details_of(given.prompt_tokens_details, given.input_tokens_details)
-    outputs = _details_of(given.completion_tokens_details, given.output_tokens_details)
-    input_tokens = _first(given.prompt_tokens, given.input_tokens)
-    output_tokens = _first(given.completion_tokens, given.output_tokens)
+    inputs = given.prompt_tokens_details or given.input_tokens_details or _NO_DETAILS
+    outputs = given.completion_tokens_details or given.output_tokens_details or _NO_DETAILS
+    input_tokens = _count(given.input_tokens if given.prompt_tokens is None else given.prompt_tokens)
+    output_tokens = _count(given.output_tokens if given.completion_tokens is None else given.completion_tokens)
     usage = Usage(
         input_tokens=input_tokens,
         cache_read_tokens=_count(inputs.cached_tokens),
@@ -191,10 +196,6 @@ def _total(said: int | None, input_tokens: int | None, output_tokens: int | None
     return input_tokens + output_tokens
 
 
-def _details_of(*candidates: Payload) -> _Details:
-    return next((found for raw in candidates if (found := _decoded(_details, raw)) is not None), _NO_DETAILS)
-
-
 def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes | Payload) -> Any:
     """Return what a decoder makes of raw JSON, None where it is absent, null or of another shape."""
     if raw is msgspec.UNSET:
@@ -203,10 +204,6 @@ def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes | Payload) -> Any:
         return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _first(*values: Any) -> int | None:
-    return next((number for number in map(_count, values) if number is not None), None)
 
 
 def _last(values: Iterable[str | None]) -> str | None:
@@ -220,9 +217,11 @@ def _text(value: Any) -> str | None:
 
 def _count(value: Any) -> int | None:
     """Return a non-negative whole number, None for anything else (booleans and fractions included)."""
-    if isinstance(value, float) and value.is_integer():
+    if value is None:
+        return None
+    if type(value) is float and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+    return value if type(value) is int and 0 <= value < 2**63 else None
 
 
 def _number(value: Any) -> float | None:
