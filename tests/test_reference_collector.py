@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from aicore_obs import LlmOperationCollector
+from aicore_obs.collector import _open_collectors
 from aicore_obs.web import LlmOperationMiddleware
 from tests.code_blocks import CodeBlock, code_blocks, run_block
 
@@ -57,13 +58,14 @@ def blocks(postgres_url: str) -> list[CodeBlock]:
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """The names of the page, in an empty directory; what the page leaves open is closed."""
+    """The names of the page, in an empty directory; what the page leaves open is closed, as at the program's end."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AICORE_OBS_STATE_DIR", str(tmp_path / "state"))
     names: dict[str, Any] = {}
     yield names
-    if "collector" in names:
-        names.pop("collector").close()
+    names.clear()
+    for collector in list(_open_collectors):
+        collector.close()
 
 
 def _changed(block: CodeBlock, changes: list[tuple[str, str]], postgres_url: str) -> CodeBlock:
@@ -77,6 +79,12 @@ def _changed(block: CodeBlock, changes: list[tuple[str, str]], postgres_url: str
 def test_every_block_is_run(blocks: list[CodeBlock]) -> None:
     """The list of changes names every block of the document, and the tests below use all of them."""
     assert len(blocks) == len(CHANGES)
+
+
+def test_the_page_runs_from_top_to_bottom(blocks: list[CodeBlock], page: dict[str, Any]) -> None:
+    """All blocks run in order, with the names that the blocks before them made."""
+    for block in blocks:
+        run_block(block, page, page=PAGE)
 
 
 def test_initialising_and_recording(blocks: list[CodeBlock], page: dict[str, Any], tmp_path: Path) -> None:
