@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,7 @@ from aicore_obs.model import codec
 from aicore_obs.model.record import Record
 from aicore_obs.pipeline import roads
 from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
+from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.pipeline.portal import in_thread, run_apart
 from aicore_obs.pipeline.processors import normalise
 from aicore_obs.pipeline.road import Durability, Overflow, Road, RoadOptions
@@ -158,10 +158,13 @@ class LlmOperationCollector:
             UnknownParameterError: a keyword that does not exist. Odd values never raise: they are kept and marked.
             JournalFull: at the cap, under ``overflow="raise"``.
         """
-        captured = self._captured(completion_args, operation_type, provider, response, latency_ms, options)
-        if captured is None or self._road is None:
+        road = self._road
+        if road is None or is_suppressed():
             return None
-        return captured.id if self._road.append(captured.line) else None
+        captured = self._capture.operation(completion_args, operation_type, provider, response, latency_ms, options)
+        if captured.odd:
+            road.count_odd()
+        return captured.id if road.append(captured.line) else None
 
     async def arecord_completion(
         self,
@@ -503,7 +506,7 @@ def _chosen(option: bool | None, setting: bool) -> bool:
 # -- the default collector -----------------------------------------------------------------------------------------
 
 _default: list[LlmOperationCollector] = []
-_default_lock = threading.Lock()
+_default_lock = ForkLock()
 
 
 def configure(

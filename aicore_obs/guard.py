@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from threading import Lock
 from typing import Generic, ParamSpec, TypeVar
 
 import msgspec
@@ -57,19 +56,18 @@ class LogWindow:
 
     def __init__(self, window_s: float = LOG_WINDOW_S) -> None:
         self._window_s = window_s
-        self._lock = Lock()
         self._next: dict[str, float] = {}
         self._quiet: dict[str, int] = {}
 
     def warn(self, key: str, message: str) -> None:
         """Log ``message`` as a warning unless ``key`` was logged within the window."""
+        # Without a lock: a count that is off by one does less harm than a lock that a fork leaves held.
         now = time.monotonic()
-        with self._lock:
-            if now < self._next.get(key, 0.0):
-                self._quiet[key] = self._quiet.get(key, 0) + 1
-                return
-            self._next[key] = now + self._window_s
-            quiet = self._quiet.pop(key, 0)
+        if now < self._next.get(key, 0.0):
+            self._quiet[key] = self._quiet.get(key, 0) + 1
+            return
+        self._next[key] = now + self._window_s
+        quiet = self._quiet.pop(key, 0)
         logger.warning("%s%s", message, f" ({quiet} more like this in between)" if quiet else "")
 
 

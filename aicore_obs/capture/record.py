@@ -59,6 +59,7 @@ _decoder = msgspec.json.Decoder(Operation)
 # no text, depth, a container that another thread changes under us.
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, RuntimeError)
 _NUMBERS = frozenset({float, int})
+_NO_FIELDS: dict[str, Any] = {}
 _CONTENT = ("completion_args", "response", "extras")
 
 
@@ -82,6 +83,7 @@ class Capture:
         self._redact = redact
         self._capture_content = capture_content
         self._derive = derive
+        self._is_plain = redact is None and capture_content
 
     def operation(
         self,
@@ -99,7 +101,7 @@ class Capture:
         """
         odd: dict[str, Any] = {}
         context = current()
-        fields = _fields(context, options, odd) if options or context is not EMPTY else {}
+        fields = _fields(context, options, odd) if options or context is not EMPTY else _NO_FIELDS
         if type(operation_type) is not str:
             operation_type = _text("operation_type", operation_type, odd) or "completion"
         if provider is not None and type(provider) is not str:
@@ -108,20 +110,26 @@ class Capture:
             latency_ms = _quantity("latency_ms", latency_ms, odd)
         operation = Operation(
             id=new_id(),
-            timestamp=fields.pop("timestamp", None) or utc_now(),
+            timestamp=fields.get("timestamp") or utc_now(),
             v=CODEC_VERSION,
-            project=fields.pop("project", self._project),
+            project=fields.get("project", self._project),
             operation_type=operation_type,
             provider=provider,
             latency_ms=latency_ms,
             completion_args=without_secrets(completion_args),
             response=msgspec.UNSET if response is None else response,
             odd=odd,
-            **fields,
         )
+        if fields:
+            operation = msgspec.structs.replace(operation, **{**fields, "timestamp": operation.timestamp})
+        if self._is_plain:
+            line = _encode(operation)
+            if line is not None:
+                return Captured(operation.id, line, bool(odd))
         return self._finished(operation)
 
     def _finished(self, operation: Operation) -> Captured:
+        """Take the slow road: a hook to run, content to leave out, or a value that does not encode."""
         if self._redact is not None:
             operation = self._redacted(operation, self._redact)
         line = _encode(operation)

@@ -10,7 +10,7 @@ import msgspec
 from aicore_obs.model.record import ErrorInfo, Payload, Record
 
 
-class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
+class Span(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="span"):
     """A timed step of a program. ``timestamp`` is its start."""
 
     name: str
@@ -19,7 +19,7 @@ class Span(Record, frozen=True, kw_only=True, omit_defaults=True, tag="span"):
     body: Payload = msgspec.UNSET
 
 
-class Flag(Record, frozen=True, kw_only=True, omit_defaults=True, tag="flag"):
+class Flag(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="flag"):
     """Operations marked for a reason, or (``active=False``) the mark taken away.
 
     An inactive flag without a reason takes every mark of these operations away. The newest record (by id) wins,

@@ -12,7 +12,7 @@ _HEX = "0123456789abcdef"
 # RFC 9562's variant bits (binary 10) over two random bits, and a random digit with its two low bits cleared.
 _VARIANT = {digit: _HEX[8 + value % 4] for value, digit in enumerate(_HEX)}
 _LOW_BITS_CLEAR = {digit: _HEX[value & 0b1100] for value, digit in enumerate(_HEX)}
-# Random text that is not used yet; list.pop is atomic.
+# Last two groups of ids that are not used yet; list.pop is atomic.
 _random: list[str] = []
 _hooks: list[str] = []
 
@@ -35,8 +35,8 @@ def new_id() -> str:
         random = _random.pop()
     except IndexError:
         random = _drawn()
-    head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{ticks:03x}-{_VARIANT[random[0]]}{random[1:4]}"
-    return f"{head}-{random[4:15]}{_LOW_BITS_CLEAR[random[15]]}"
+    # On every caller's path, and half as dear as an f-string with the same formats.
+    return "%08x-%04x-7%03x-%s" % (ms >> 16, ms & 0xFFFF, ticks, random)  # noqa: UP031
 
 
 def _drawn() -> str:
@@ -46,8 +46,14 @@ def _drawn() -> str:
         _hooks.append("registered")
         os.register_at_fork(after_in_child=_random.clear)
     text = os.urandom(8 * 256).hex()
-    _random.extend(text[start : start + 16] for start in range(16, len(text), 16))
-    return text[:16]
+    tails = [_tail(text[start : start + 16]) for start in range(0, len(text), 16)]
+    _random.extend(tails[1:])
+    return tails[0]
+
+
+def _tail(random: str) -> str:
+    """Return the last two groups of an id from 16 hexadecimal digits."""
+    return f"{_VARIANT[random[0]]}{random[1:4]}-{random[4:15]}{_LOW_BITS_CLEAR[random[15]]}"
 
 
 def part_id(record_id: str, part: int) -> str:

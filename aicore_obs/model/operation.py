@@ -8,7 +8,7 @@ from aicore_obs.model.record import ErrorInfo, Payload, Record
 from aicore_obs.model.usage import NO_USAGE, Usage
 
 
-class Derived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Derived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What the road read out of the request and the response. It can be made again from them at any time."""
 
     model: str | None = None
@@ -25,7 +25,7 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage_raw: Payload = msgspec.UNSET
 
 
-class Operation(Record, frozen=True, kw_only=True, omit_defaults=True, tag="operation"):
+class Operation(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="operation"):
     """One model or NLP call. Payloads stay the JSON that the caller's thread wrote; ``derived`` comes on the road.
 
     ``escaped`` says that payload text holds escapes of :mod:`aicore_obs.model.escape`.

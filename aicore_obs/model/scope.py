@@ -12,7 +12,7 @@ ScopeKind = Literal["session", "run", "experiment"]
 ScopeChange = Literal["opened", "changed", "ended"]
 
 
-class Scope(Record, frozen=True, kw_only=True, omit_defaults=True, tag="scope"):
+class Scope(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="scope"):
     """A session, run or experiment was opened, changed or ended. ``scope_id`` names it."""
 
     scope: ScopeKind

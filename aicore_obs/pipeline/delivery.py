@@ -24,7 +24,7 @@ from aicore_obs.protocols import Batch, Processor, Sink
 
 # How often a sink that is not one of ours may fail for an unknown reason before single rows are suspected.
 FOREIGN_TRIES = 3
-# Records that are prepared before the interpreter lock is given up: about 150 µs of work. A sleep of nothing costs
+# Records that are prepared before the interpreter lock is given up: about 150 µs of work. A sleep of nothing costs the
 # same again, but lets a thread in that has waited for the lock.
 SLICE = 12
 # The longest pause between tries while a flush waits.
@@ -127,7 +127,6 @@ class Delivery:
         self._wake = anyio.Event()
         self._progress = anyio.Event()
         self._foreign_failures = 0
-        self.saw_damage = False
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -157,9 +156,9 @@ class Delivery:
         """Return after the next step."""
         await self._progress.wait()
 
-    def is_drained(self) -> bool:
-        """Return whether every source has been delivered to its end."""
-        return not any(one.at < one.source.end() for one in self.cursors)
+    def has_passed(self, ours: Source, end: Position) -> bool:
+        """Return whether our own journal is delivered up to ``end``, and the others to theirs."""
+        return all(one.at >= (end if one.source is ours else one.source.end()) for one in self.cursors)
 
     def _tell_progress(self) -> None:
         done, self._progress = self._progress, anyio.Event()
@@ -212,13 +211,13 @@ class Delivery:
             if one.failed is not None
         ]
         letters += [for_damage(self.name, "damaged", "no whole frame in the journal", piece) for piece in damaged]
-        self.saw_damage = self.saw_damage or bool(damaged)
         await self._to_dead_letters(letters)
         for one in prepared:
             if one.dropped is not None:
-                self._drop(one.dropped, 1)
+                self.drop(one.dropped, 1)
 
-    def _drop(self, reason: str, count: int) -> None:
+    def drop(self, reason: str, count: int) -> None:
+        """Count records that this sink will not get."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     async def _to_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
@@ -226,7 +225,7 @@ class Delivery:
             if await self._services.keep_aside(letters):
                 self.dead_lettered += len(letters)
             else:
-                self._drop("no disk for dead letters", len(letters))
+                self.drop("no disk for dead letters", len(letters))
             self.last_error = f"{letters[-1].reason}: {letters[-1].error}"
             log_window.warn(
                 f"dead {self.name}", f"{len(letters)} records kept aside for {self.name}: {letters[-1].error}"

@@ -71,6 +71,7 @@ class FileJournal:
         self.owner = owner
         self._header = segment_start(_header(fingerprint, sinks))
         self._allowance = allowance
+        self._segment_bytes = allowance.segment_bytes
         self._file_mode = file_mode
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
@@ -89,18 +90,15 @@ class FileJournal:
             if not self._allowance.admits(self.bytes, size):
                 return FULL
             try:
-                if self._size + size > self._allowance.segment_bytes or self._fd < 0:
+                if self._size + size > self._segment_bytes or self._fd < 0:
                     self._rotate()
-                self._write(data)
+                _write_whole(self._fd, data, self._size)
             except OSError as error:
                 return Refused("journal_error", f"{type(error).__name__}: {error.strerror}")
+            self._size += size
+            self.bytes += size
             self._count += 1
         return None
-
-    def _write(self, data: bytes) -> None:
-        _write_whole(self._fd, data, self._size)
-        self._size += len(data)
-        self.bytes += len(data)
 
     def _rotate(self) -> None:
         """Close the segment that is full and start the next. The caller holds the lock."""

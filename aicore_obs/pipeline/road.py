@@ -21,6 +21,7 @@ from aicore_obs.errors import DurabilityError, JournalFull
 from aicore_obs.guard import log_window
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.delivery import Bell
+from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.pipeline.journal import FULL, FileJournal, MemoryJournal, Refused
 from aicore_obs.pipeline.owners import Owner, bytes_in, owner_folders
 from aicore_obs.pipeline.portal import Portal
@@ -51,7 +52,7 @@ class Road:
 
     def __init__(self, options: RoadOptions) -> None:
         self._options = options
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._closed = False
         self._begin()
         _roads.add(self)
@@ -246,7 +247,6 @@ class Road:
         """In a forked child: drop the parent's journal, loop, connections and locks without closing them."""
         _graveyard.append((self._portal, self._writer))
         self._journal.forget()
-        self._lock = threading.Lock()
         self._pid = -1
 
     def _begin_again(self) -> None:

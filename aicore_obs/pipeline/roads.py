@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 
+from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.pipeline.road import Road
 from aicore_obs.pipeline.stats import FlushResult
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _shared: dict[Hashable, tuple[Road, int]] = {}
 
 

@@ -122,6 +122,7 @@ class Writer:
             owner = Owner.take(path)
             if owner is not None:
                 self._take_over(owner, header)
+        self._let_go_of_delivered()
         self.ring()
 
     def _take_over(self, owner: Owner, header: SegmentHeader | None) -> None:
@@ -205,16 +206,18 @@ class Writer:
 
     def sink_stats(self) -> dict[str, SinkStats]:
         """Return the numbers of every sink at this moment; may be called from any thread."""
-        _, accepted = self._journal.mark()
-        return {delivery.name: self._stats_of(delivery, accepted) for delivery in self.deliveries}
+        end, accepted = self._journal.mark()
+        return {delivery.name: self._stats_of(delivery, end, accepted) for delivery in self.deliveries}
 
-    def _stats_of(self, delivery: Delivery, accepted: int) -> SinkStats:
+    def _stats_of(self, delivery: Delivery, end: Position, accepted: int) -> SinkStats:
+        # In this order: a record is counted as settled before the position moves past it.
+        passed = delivery.has_passed(self._journal, end)
         stats = delivery.stats(0)
         missing = max(0, accepted + stats.adopted - stats.settled)
-        if missing and delivery.saw_damage and delivery.is_drained():
-            # One damaged piece may have been several records; they are in the dead letters with it.
-            delivery.dead_lettered += missing
-            return self._stats_of(delivery, accepted)
+        if passed and missing:
+            # A damaged piece may have been several records, and a journal may be deleted under us.
+            delivery.drop("lost with the journal", missing)
+            stats, missing = delivery.stats(0), 0
         return msgspec.structs.replace(stats, pending=missing + self._foreign_pending)
 
 
