@@ -32,6 +32,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from aicore_obs.model.ids import new_id
+from aicore_obs.protocols import Address, StoreOptions
+from aicore_obs.query.reader import read_frame
 from aicore_obs.stores.sql.tables import postgres_tables, sqlite_tables
 
 NARROW: dict[str, Any] = {
@@ -47,8 +49,10 @@ NARROW: dict[str, Any] = {
     **dict.fromkeys(("tags", "labels"), pl.String),
 }
 WIDE: dict[str, Any] = {"id": pl.String, "timestamp": pl.Int64, "request": pl.String, "response": pl.String}
-BATCH = 20_000
+FETCH_ROWS = 2_000
+PAGE_ROWS = 20_000
 SCHEMA = "aicore_obs_bench"
+WIDE_AGENT = "agent-with-payloads"
 # One byte each that JSON text never holds, so that hardly a field needs quotes.
 SEPARATOR, QUOTE = "\x1f", "\x1e"
 Way = Callable[[str, str], int]
@@ -62,7 +66,7 @@ def fill(rows: int, wide_rows: int) -> Iterator[tuple[tuple[Any, ...], list[tupl
         row = _operation(number)
         payloads = []
         if number < wide_rows:
-            row |= {"request_payload_id": new_id(), "response_payload_id": new_id()}
+            row |= {"request_payload_id": new_id(), "response_payload_id": new_id(), "agent_id": WIDE_AGENT}
             payloads = [(row[key], "json", len(body), body) for key in ("request_payload_id", "response_payload_id")]
         yield tuple(row.get(name) for name in names), payloads
 
@@ -195,7 +199,7 @@ def fetchmany_columns(target: str, case: str) -> int:
     frames = []
     with contextlib.closing(sqlite3.connect(target)) as connection:
         cursor = connection.execute(sqlite_sql(case))
-        while rows := cursor.fetchmany(BATCH):
+        while rows := cursor.fetchmany(FETCH_ROWS):
             frames.append(_transposed(rows, types(case)))
     return pl.concat(frames).height
 
@@ -218,7 +222,7 @@ def json_rows(target: str, case: str) -> int:
     with contextlib.closing(sqlite3.connect(target)) as connection:
         connection.text_factory = bytes
         cursor = connection.execute(sql)
-        while rows := cursor.fetchmany(BATCH):
+        while rows := cursor.fetchmany(FETCH_ROWS):
             lines = io.BytesIO(b"\n".join(line for (line,) in rows))
             frames.append(pl.read_ndjson(lines, schema=parsed).with_columns(floats))
     return pl.concat(frames).height
@@ -238,7 +242,7 @@ def json_columns(target: str, case: str) -> int:
     inner = sqlite_sql(case)
     table = "o." if case == "wide" else ""
     key = f" WHERE ({table}timestamp, {table}id) > (?, ?) ORDER BY"
-    sql = f"SELECT {groups}, max(timestamp), max(id) FROM ({inner.replace(' ORDER BY', key)} LIMIT {BATCH})"
+    sql = f"SELECT {groups}, max(timestamp), max(id) FROM ({inner.replace(' ORDER BY', key)} LIMIT {PAGE_ROWS})"
     frames: list[pl.DataFrame] = []
     last: tuple[Any, Any] = (-1, "")
     with contextlib.closing(sqlite3.connect(target)) as connection:
@@ -280,7 +284,7 @@ def asyncpg_cursor(target: str, case: str) -> int:
         frames = []
         async with connection.transaction(readonly=True):
             cursor = await connection.cursor(postgres_sql(case))
-            while rows := await cursor.fetch(BATCH):
+            while rows := await cursor.fetch(FETCH_ROWS):
                 frames.append(_transposed(rows, types(case)))
         await connection.close()
         return frames
@@ -329,6 +333,24 @@ def _copy(target: str, case: str, *, separator: str, quote: str) -> int:
     return pl.concat(frames).height
 
 
+def ours_sqlite(target: str, case: str) -> int:
+    return _ours(Address(kind="sqlite", name="sqlite", path=Path(target), options=StoreOptions()), case)
+
+
+def ours_postgres(target: str, case: str) -> int:
+    options = StoreOptions(db_schema=SCHEMA)
+    return _ours(Address(kind="postgresql", name="postgresql", url=target, options=options), case)
+
+
+def _ours(address: Address, case: str) -> int:
+    """The package's own reader: the same columns, with times, tags and labels in their final types."""
+    names = ["operation_id" if name == "id" else name for name in NARROW]
+    wide = ["operation_id", "timestamp", "completion_args", "response"]
+    # Only the rows with payloads have this agent.
+    asked = {"columns": names} if case == "narrow" else {"columns": wide, "agent_id": WIDE_AGENT}
+    return read_frame(address, asked).height
+
+
 SQLITE_WAYS: dict[str, tuple[str, Way]] = {
     "sqlite3 fetchall": ("sqlite3", fetchall),
     "sqlite3 fetchmany, by column": ("sqlite3", fetchmany_columns),
@@ -336,6 +358,7 @@ SQLITE_WAYS: dict[str, tuple[str, Way]] = {
     "sqlite3, columns as JSON": ("sqlite3", json_columns),
     "ADBC": ("adbc_driver_sqlite", adbc_sqlite),
     "connectorx": ("connectorx", connectorx_sqlite),
+    "this package": ("aicore_obs", ours_sqlite),
 }
 POSTGRES_WAYS: dict[str, tuple[str, Way]] = {
     "asyncpg cursor, by column": ("asyncpg", asyncpg_cursor),
@@ -343,6 +366,7 @@ POSTGRES_WAYS: dict[str, tuple[str, Way]] = {
     "asyncpg COPY, CSV, control characters": ("asyncpg", copy_control_csv),
     "ADBC": ("adbc_driver_postgresql", adbc_postgres),
     "connectorx": ("connectorx", connectorx_postgres),
+    "this package": ("aicore_obs", ours_postgres),
 }
 
 

@@ -5,7 +5,7 @@ Columns and limit are pushed down; the predicate is tried on each batch, before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -45,21 +45,14 @@ class _Source:
     def batches(
         self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
-        """Yield the batches of one collect."""
+        """Yield the batches of one collect. Polars means ``n_rows`` to be taken before the predicate is tried."""
         self._flush()
         wanted = columns_of(self._query) if columns is None else tuple(columns)
-        rows = batch_size or BATCH_ROWS
-        if predicate is None:
-            query = _limited(self._query, n_rows)
-            yield from self._reader.batches(query, wanted, batch_rows=rows)
-        else:
-            # The limit counts rows that pass, so the store must not stop earlier.
-            yield from _limited_batches(self._passing(predicate, wanted, rows), n_rows)
-
-    def _passing(self, predicate: pl.Expr, wanted: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
-        needed = tuple(dict.fromkeys((*wanted, *predicate.meta.root_names())))
-        for batch in self._reader.batches(self._query, needed, batch_rows=rows):
-            yield batch.filter(predicate).select(wanted)
+        tried = () if predicate is None else predicate.meta.root_names()
+        needed = tuple(dict.fromkeys((*wanted, *tried)))
+        rows = min(batch_size or BATCH_ROWS, BATCH_ROWS)
+        for batch in self._reader.batches(_limited(self._query, n_rows), needed, batch_rows=rows):
+            yield batch if predicate is None else batch.filter(predicate).select(wanted)
 
     def _flush(self) -> None:
         if self._before is not None:
@@ -69,15 +62,3 @@ class _Source:
 def _limited(query: Filter, n_rows: int | None) -> Filter:
     limits = [limit for limit in (query.limit, n_rows) if limit is not None]
     return msgspec.structs.replace(query, limit=min(limits, default=None))
-
-
-def _limited_batches(batches: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
-    left = n_rows
-    for batch in batches:
-        if left is None:
-            yield batch
-            continue
-        yield batch.head(left)
-        left -= min(left, batch.height)
-        if left == 0:
-            return

@@ -40,12 +40,12 @@ def keys_of(field: str, value: Any) -> Iterable[tuple[str, str, str]]:
             yield field, key, "str" if field == "labels" else json_type(one)
 
 
-def catalogue_of(rows: Iterable[tuple[str, str, str]]) -> Catalogue:
-    """Fold rows (field, key, type), which may repeat; each field is capped."""
+def catalogue_of(rows: Iterable[tuple[str, str, str]], *, cap: int | None = None) -> Catalogue:
+    """Fold rows (field, key, type), which may repeat; past ``cap`` keys of a field there is only :data:`REST`."""
     seen: dict[str, dict[str, set[str]]] = {field: {} for field in FIELDS}
     for field, key, kind in rows:
         keys = seen.setdefault(field, {})
-        if key in keys or len(keys) < KEY_CAP:
+        if key in keys or cap is None or len(keys) < cap:
             keys.setdefault(key, set()).add(kind)
         else:
             keys.setdefault(REST, set()).add("json")

@@ -196,6 +196,8 @@ NEWER = Newer()
 
 def _record(line: bytes) -> Record | Newer | None:
     try:
+        # The codec passes over payloads, so that it does not see what is no UTF-8 in them.
+        line.decode()
         return codec.decode(line)
     except codec.UnknownCodecError:
         return NEWER

@@ -22,7 +22,7 @@ from aicore_obs.model.ids import to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.usage import Usage
 from aicore_obs.protocols import Address
-from aicore_obs.stores.catalogue import EMPTY, catalogue_of, keys_of
+from aicore_obs.stores.catalogue import EMPTY, KEY_CAP, catalogue_of, keys_of
 from aicore_obs.stores.frame import ESCAPED, ReadText, Shape, no_text, of_columns, raw_columns
 from aicore_obs.stores.json_elements import JsonElements, Place, Snapshot
 from aicore_obs.stores.matching import FoldedFlags, matcher
@@ -65,18 +65,18 @@ class JsonReader:
     def _note(self, snapshot: Snapshot, query: Filter) -> list[_Note]:
         """Return what matches, in the order of the query; an id that comes again counts once."""
         matches, flags = matcher(query), FoldedFlags()
-        keys: set[tuple[str, str, str]] = set()
+        keys: dict[tuple[str, str, str], None] = {}
         found: dict[str, _Note] = {}
         for place, record in self._elements.records(snapshot):
             if isinstance(record, Flag):
                 flags.add(record)
             elif isinstance(record, Operation):
                 if self._shape is None:
-                    keys.update(_keys(record))
+                    keys.update(dict.fromkeys(_keys(record)))
                 if record.id not in found and matches(record):
                     found[record.id] = (to_microseconds(record.timestamp), record.id), place
         # Kept, so that all frames of one reader have one schema.
-        self._shape = self._shape or Shape(catalogue_of(sorted(keys)), read_text=self.read_text)
+        self._shape = self._shape or Shape(catalogue_of(keys, cap=KEY_CAP), read_text=self.read_text)
         return _ordered(found, flags, query)
 
 
