@@ -36,7 +36,10 @@ CHANGES: dict[int, list[tuple[str, str]]] = {
         ('(pl.col("latency_ms") < 1000)', '(pl.col("latency_ms") < 1000))'),
     ],
     3: [("postgresql://user:pass@localhost/db", "{postgres_url}")],  # a URL
-    4: [("    ...,", '    {"model": "gpt-4"},')],  # a placeholder
+    4: [  # a placeholder; a name that the page never defines
+        ("    ...,", '    {"model": "gpt-4"},'),
+        ("# Query custom metrics", "import polars as pl"),
+    ],
     5: [],
     6: [
         IMPORT,
@@ -61,7 +64,8 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
     """The names of the page, in an empty directory; what the page leaves open is closed, as at the program's end."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AICORE_OBS_STATE_DIR", str(tmp_path / "state"))
-    names: dict[str, Any] = {}
+    # What the first block imports, for tests that begin with another one.
+    names: dict[str, Any] = {"LlmOperationCollector": LlmOperationCollector}
     yield names
     names.clear()
     for collector in list(_open_collectors):

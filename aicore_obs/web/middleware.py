@@ -14,7 +14,8 @@ import msgspec
 
 from aicore_obs.collector import LlmOperationCollector, get_collector
 from aicore_obs.context import bind, current
-from aicore_obs.guard import attempt, attempt_async, log_window
+from aicore_obs.errors import AicoreObsError
+from aicore_obs.guard import attempt, log_window
 from aicore_obs.web.route import Scope, http_route, request_extras
 
 Message = Mapping[str, Any]
@@ -126,12 +127,13 @@ class LlmOperationMiddleware:
         return send_after_close
 
     async def _aclose(self) -> None:
-        outcome = await attempt_async((self._collector or get_collector()).aclose, timeout_s=self._close_timeout_s)
-        result = outcome.value
-        if result is None:
-            logger.warning("the collector could not be closed: %r", outcome.error)
-        elif not result:
-            logger.warning("shut down with %d records pending; they wait in the journal", result.pending)
+        try:
+            result = await (self._collector or get_collector()).aclose(timeout_s=self._close_timeout_s)
+        except (AicoreObsError, OSError, RuntimeError) as error:
+            logger.warning("the collector could not be closed: %r", error)
+        else:
+            if not result:
+                logger.warning("shut down with %d records pending; they wait in the journal", result.pending)
 
 
 class _Exchange:
