@@ -15,9 +15,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from aicore_obs.errors import SinkRejected, SinkUnavailable
 from aicore_obs.guard import attempt_async, log_window
 from aicore_obs.model.record import Record
+from aicore_obs.pipeline.cursor import Cursor, Ready
 from aicore_obs.pipeline.dead_letters import DeadLetter, for_damage, for_record
 from aicore_obs.pipeline.journal import Source
-from aicore_obs.pipeline.owners import Position, SinkPosition
+from aicore_obs.pipeline.owners import Position
 from aicore_obs.pipeline.processors import Prepared, prepare
 from aicore_obs.pipeline.stats import SinkStats
 from aicore_obs.protocols import Batch, Processor, Sink
@@ -61,43 +62,6 @@ class SinkSpec(msgspec.Struct, frozen=True):
 
     name: str
     build: Callable[[], Sink]
-
-
-class Cursor:
-    """One sink's place in one source."""
-
-    def __init__(self, source: Source, position: SinkPosition, *, ours: bool, save: Callable[[], None]) -> None:
-        self.source = source
-        self.position = position
-        self.ours = ours
-        self.save = save
-        # What a crash may have left half-written is looked for until the whole journal has been delivered.
-        self._keep_note = position.noted is not None and not ours
-        self.held = False
-        self.waiting_since: float | None = None
-
-    @property
-    def at(self) -> Position:
-        """Return the position after the last record that is settled."""
-        return self.position.at
-
-    def has_more(self) -> bool:
-        """Return whether records wait."""
-        return not self.held and self.position.at < self.source.end()
-
-    def note(self, value: int) -> None:
-        """Keep a sink's note of where it begins to write; the first one of an unsettled batch counts."""
-        if self.position.noted is None:
-            self.position.noted = value
-            self.save()
-
-    def advance(self, at: Position) -> None:
-        """Everything before ``at`` is settled."""
-        self.position.at = at
-        self.waiting_since = time.time() if self.has_more() else None
-        if not self._keep_note:
-            self.position.noted = None
-        self.save()
 
 
 class Delivery:
@@ -187,34 +151,72 @@ class Delivery:
     # -- one batch -----------------------------------------------------------------------------------------------
 
     async def _step(self, cursor: Cursor) -> None:
-        """Take the next records of a source and settle every one of them."""
+        """Settle every one of the next records of a source, while the records after them are made ready.
+
+        What is left of a step that stumbles stays in ``cursor.ready``, so that nothing is counted twice.
+        """
+        ready = cursor.ready = cursor.ready or self._made_ready(cursor.source, cursor.at)
         cursor.waiting_since = cursor.waiting_since or time.time()
-        chunk = cursor.source.read(cursor.at, self._options.batch_bytes)
+        async with anyio.create_task_group() as tasks:
+            if not ready.newer and ready.next < cursor.source.end():
+                tasks.start_soon(self._look_ahead, cursor, ready.next)
+            await self._settle(cursor, ready)
+        cursor.held = ready.newer
+        if cursor.at < ready.next:
+            cursor.advance(ready.next)
+        cursor.ready = cursor.ahead if cursor.ahead is not None and cursor.ahead.start == cursor.at else None
+        cursor.ahead = None
+
+    async def _look_ahead(self, cursor: Cursor, at: Position) -> None:
+        """Prepare the next batch; a store's driver leaves the interpreter lock free while it writes this one."""
+        cursor.ahead = self._made_ready(cursor.source, at)
+
+    def _made_ready(self, source: Source, at: Position) -> Ready:
+        chunk = source.read(at, self._options.batch_bytes)
         lines = chunk.lines[: self._options.batch_records]
-        ends = chunk.ends[: self._options.batch_records]
+        ends = list(chunk.ends[: self._options.batch_records])
         whole = len(lines) == len(chunk.lines)
         prepared = list(_prepared(lines, self._processors))
-        newer = next((index for index, one in enumerate(prepared) if one.newer), len(prepared))
-        if newer < len(prepared):
+        newer = next((index for index, one in enumerate(prepared) if one.newer), None)
+        if newer is not None:
             # Written by a newer program: leave it and what follows for that one.
-            cursor.held, whole = True, False
-            prepared, ends = prepared[:newer], ends[:newer]
-        await self._set_aside(chunk.damaged if whole else (), lines, prepared)
-        await self._hand_over(cursor, prepared, ends)
-        if whole and cursor.at < chunk.next:
-            cursor.advance(chunk.next)
-
-    async def _set_aside(self, damaged: Sequence[bytes], lines: Sequence[bytes], prepared: list[Prepared]) -> None:
+            prepared, ends, whole = prepared[:newer], ends[:newer], False
         letters = [
             for_record(self.name, "processor", _said(one.failed), line)
             for line, one in zip(lines, prepared, strict=False)
             if one.failed is not None
         ]
+        damaged = chunk.damaged if whole else ()
         letters += [for_damage(self.name, "damaged", "no whole frame in the journal", piece) for piece in damaged]
-        await self._to_dead_letters(letters)
-        for one in prepared:
-            if one.dropped is not None:
-                self.drop(one.dropped, 1)
+        rows = [(one, end) for one, end in zip(prepared, ends, strict=True) if one.record is not None]
+        return Ready(
+            start=at,
+            next=chunk.next if whole else (ends[-1] if ends else at),
+            letters=letters,
+            dropped=[one.dropped for one in prepared if one.dropped is not None],
+            todo=[rows] if rows else [],
+            newer=newer is not None,
+        )
+
+    async def _settle(self, cursor: Cursor, ready: Ready) -> None:
+        """Write what is to be written, in order; a batch that is rejected is split until the one row is found."""
+        await self._to_dead_letters(ready.letters)
+        for reason in ready.dropped:
+            self.drop(reason, 1)
+        ready.letters, ready.dropped = [], []
+        while ready.todo:
+            part = ready.todo[-1]
+            error = await self._write(cursor, part)
+            if error is not None and len(part) > 1:
+                middle = len(part) // 2
+                ready.todo[-1:] = [part[middle:], part[:middle]]
+                continue
+            if error is None:
+                self.stored += len(part)
+            else:
+                await self._to_dead_letters([for_record(self.name, "rejected", _said(error), part[0][0].line)])
+            ready.todo.pop()
+            cursor.advance(part[-1][1])
 
     def drop(self, reason: str, count: int) -> None:
         """Count records that this sink will not get."""
@@ -230,24 +232,6 @@ class Delivery:
             log_window.warn(
                 f"dead {self.name}", f"{len(letters)} records kept aside for {self.name}: {letters[-1].error}"
             )
-
-    async def _hand_over(self, cursor: Cursor, prepared: Sequence[Prepared], ends: Sequence[Position]) -> None:
-        """Write what is to be written, in order; a batch that is rejected is split until the one row is found."""
-        rows = [(one, end) for one, end in zip(prepared, ends, strict=True) if one.record is not None]
-        todo = [rows] if rows else []
-        while todo:
-            part = todo.pop()
-            error = await self._write(cursor, part)
-            if error is None:
-                self.stored += len(part)
-            elif len(part) == 1:
-                row = part[0][0]
-                await self._to_dead_letters([for_record(self.name, "rejected", _said(error), row.line)])
-            else:
-                middle = len(part) // 2
-                todo += [part[middle:], part[:middle]]
-                continue
-            cursor.advance(part[-1][1])
 
     async def _write(self, cursor: Cursor, rows: Sequence[tuple[Prepared, Position]]) -> Exception | None:
         """Write one batch, trying for ever while the sink is unavailable; return why it was rejected, if it was."""
@@ -342,5 +326,7 @@ def _record(one: Prepared) -> Record:
 
 
 def _said(error: BaseException | None) -> str:
-    """Return what an error says, with the first cause if there is one."""
+    """Return what an error says; of a group of them, the first."""
+    if isinstance(error, BaseExceptionGroup):
+        return _said(error.exceptions[0])
     return f"{type(error).__name__}: {error}" if error is not None else "unknown"

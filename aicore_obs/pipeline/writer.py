@@ -15,8 +15,9 @@ from aicore_obs.errors import SinkUnavailable
 from aicore_obs.guard import log_window
 from aicore_obs.model.record import CODEC_VERSION
 from aicore_obs.pipeline.allowance import Allowance
+from aicore_obs.pipeline.cursor import Cursor
 from aicore_obs.pipeline.dead_letters import DeadLetter, DeadLetters
-from aicore_obs.pipeline.delivery import Bell, Cursor, Delivery, DeliveryOptions, Services, SinkSpec
+from aicore_obs.pipeline.delivery import Bell, Delivery, DeliveryOptions, Services, SinkSpec
 from aicore_obs.pipeline.journal import FileJournal, LeftJournal, MemoryJournal
 from aicore_obs.pipeline.owners import START, Owner, Position, SinkPosition, owner_folders, segment_numbers
 from aicore_obs.pipeline.segment import SegmentHeader, read_header

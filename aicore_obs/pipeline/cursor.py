@@ -1,0 +1,63 @@
+"""This module is where one sink's place in one journal is kept, and the batch that is on its way from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from aicore_obs.pipeline.dead_letters import DeadLetter
+from aicore_obs.pipeline.journal import Source
+from aicore_obs.pipeline.owners import Position, SinkPosition
+from aicore_obs.pipeline.processors import Prepared
+
+
+class Ready(msgspec.Struct, kw_only=True):
+    """A batch that is decoded and processed; it shrinks as its records are settled. ``next`` is the place after it."""
+
+    start: Position
+    next: Position
+    letters: list[DeadLetter]
+    dropped: list[str]
+    todo: list[list[tuple[Prepared, Position]]]
+    newer: bool
+
+
+class Cursor:
+    """One sink's place in one source."""
+
+    def __init__(self, source: Source, position: SinkPosition, *, ours: bool, save: Callable[[], None]) -> None:
+        self.source = source
+        self.position = position
+        self.ours = ours
+        self.save = save
+        # What a crash may have left half-written is looked for until the whole journal has been delivered.
+        self._keep_note = position.noted is not None and not ours
+        self.held = False
+        self.ready: Ready | None = None
+        self.ahead: Ready | None = None
+        self.waiting_since: float | None = None
+
+    @property
+    def at(self) -> Position:
+        """Return the position after the last record that is settled."""
+        return self.position.at
+
+    def has_more(self) -> bool:
+        """Return whether records wait."""
+        return not self.held and self.position.at < self.source.end()
+
+    def note(self, value: int) -> None:
+        """Keep a sink's note of where it begins to write; the first one of an unsettled batch counts."""
+        if self.position.noted is None:
+            self.position.noted = value
+            self.save()
+
+    def advance(self, at: Position) -> None:
+        """Everything before ``at`` is settled."""
+        self.position.at = at
+        self.waiting_since = time.time() if self.has_more() else None
+        if not self._keep_note:
+            self.position.noted = None
+        self.save()
