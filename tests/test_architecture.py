@@ -67,8 +67,9 @@ def test_every_public_name_is_there() -> None:
     assert [name for name in aicore_obs.__all__ if not hasattr(aicore_obs, name)] == []
 
 
-def test_import_is_light() -> None:
-    """``import aicore_obs`` loads no package that only a store, the reader or the command needs."""
-    program = f"import sys, aicore_obs; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+@pytest.mark.parametrize("statement", ["import aicore_obs", "from aicore_obs import *"])
+def test_import_is_light(statement: str) -> None:
+    """No public name loads a package that only a store, the reader or the command needs."""
+    program = f"import sys\n{statement}\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
