@@ -326,7 +326,7 @@ class LlmOperationCollector:
         """Return operations as a lazy frame: filters, the columns that are used and the limit go into the SQL."""
         scan = plugins.load("aicore_obs.query.scan:scan")
         address = _address_to_read(self, db_url)
-        return cast("pl.LazyFrame", scan(address, filters, before=lambda: _flush_writers_to(address)))
+        return cast("pl.LazyFrame", scan(address, filters, **_reading(address)))
 
 
 _NOTHING = FlushResult(ok=True, sinks={})
@@ -350,16 +350,26 @@ def ask_store(address: Address, ask: Callable[[Store], Any]) -> int:
 
 def _read(address: Address, filters: dict[str, Any]) -> pl.DataFrame:
     read = plugins.load("aicore_obs.query.reader:read_frame")
-    return cast("pl.DataFrame", read(address, filters, before=lambda: _flush_writers_to(address)))
+    return cast("pl.DataFrame", read(address, filters, **_reading(address)))
+
+
+def _reading(address: Address) -> dict[str, Any]:
+    """Return what a reader must know of the writers in this process."""
+    is_ours = any(_writes_to(collector, address) for collector in _open_collectors)
+    return {"before": lambda: _flush_writers_to(address), "is_ours": is_ours}
 
 
 def _flush_writers_to(address: Address) -> None:
     """Flush every open collector of this process that writes to a store, so that one reads one's own writes."""
     for collector in list(_open_collectors):
-        if any(one.name == address.name for one in collector.addresses):
+        if _writes_to(collector, address):
             result = collector.flush(READ_FLUSH_TIMEOUT_S)
             if not result.ok:
                 log_window.warn("read", f"reading {address.name} while {result.pending} records are not in it yet")
+
+
+def _writes_to(collector: LlmOperationCollector, address: Address) -> bool:
+    return any(one.name == address.name for one in collector.addresses)
 
 
 def _address_to_read(asker: object, db_url: str | None) -> Address:

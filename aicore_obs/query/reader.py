@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, cast, runtime_checkable
 
 import polars as pl
 
 from aicore_obs import plugins
+from aicore_obs.errors import StoreNotFoundError
 from aicore_obs.guard import attempt
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import FRAME_COLUMNS
@@ -26,7 +28,11 @@ class ReadsText(Protocol):
 
 
 def read_frame(
-    address: Address, filters: Mapping[str, Any], *, before: Callable[[], object] | None = None
+    address: Address,
+    filters: Mapping[str, Any],
+    *,
+    before: Callable[[], object] | None = None,
+    is_ours: bool = False,
 ) -> pl.DataFrame:
     """Read the operations of one store that match.
 
@@ -34,13 +40,14 @@ def read_frame(
         address: where the store is.
         filters: see :class:`~aicore_obs.model.filter.Filter`.
         before: called before anything is read; flushes the collectors of this process.
+        is_ours: a collector of this process writes there; where it has not written yet, the frame is empty.
 
     Raises:
         FilterError: a filter name or value that does not exist.
         StoreNotFoundError: there is no store.
     """
     query = Filter.of(**filters)
-    reader = open_reader(address)
+    reader = open_reader(address, is_ours=is_ours)
     if before is not None:
         before()
     columns = columns_of(query)
@@ -51,12 +58,29 @@ def read_frame(
     return pl.concat(batches)
 
 
-def open_reader(address: Address) -> Reader:
-    """Return the reader of a store; it opens nothing yet."""
+def open_reader(address: Address, *, is_ours: bool = False) -> Reader:
+    """Return the reader of a store; it opens nothing yet. ``is_ours``: what is not there yet reads as empty."""
     reader = plugins.reader(address)
     if isinstance(reader, ReadsText):
         reader.read_text = read_text
-    return reader
+    return _NotYetWritten(reader) if is_ours else reader
+
+
+class _NotYetWritten:
+    """A reader of a store that a collector of this process will write, and may not have written yet."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def schema(self) -> dict[str, pl.DataType]:
+        try:
+            return self._reader.schema()
+        except StoreNotFoundError:
+            return cast("dict[str, pl.DataType]", plugins.load("aicore_obs.stores.frame:empty_schema")())
+
+    def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        with suppress(StoreNotFoundError):
+            yield from self._reader.batches(query, columns, batch_rows=batch_rows)
 
 
 def columns_of(query: Filter) -> tuple[str, ...]:

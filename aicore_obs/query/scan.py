@@ -17,14 +17,20 @@ from aicore_obs.protocols import Address, Reader
 from aicore_obs.query.reader import BATCH_ROWS, columns_of, open_reader
 
 
-def scan(address: Address, filters: Mapping[str, Any], *, before: Callable[[], object] | None = None) -> pl.LazyFrame:
+def scan(
+    address: Address,
+    filters: Mapping[str, Any],
+    *,
+    before: Callable[[], object] | None = None,
+    is_ours: bool = False,
+) -> pl.LazyFrame:
     """Return the operations of one store that match, as a lazy frame; see :func:`~aicore_obs.query.reader.read_frame`.
 
     The schema is fixed here; the rows are those that are there when the frame is collected. ``before`` is called at
     both moments.
     """
     query = Filter.of(**filters)
-    source = _Source(open_reader(address), query, before)
+    source = _Source(open_reader(address, is_ours=is_ours), query, before)
     full = source.schema()
     schema = {name: full[name] for name in columns_of(query)}
     return register_io_source(source.batches, schema=schema, explain_name="aicore_obs", explain_detail=address.name)

@@ -15,7 +15,7 @@ import polars as pl
 from aicore_obs.model.escape import unescape, unescape_json
 from aicore_obs.model.frame_columns import COST_COLUMNS, FRAME_COLUMNS, NOT_PRICED
 from aicore_obs.model.usage import COUNT_FIELDS, FRACTION_FIELDS, TOKEN_FIELDS
-from aicore_obs.stores.catalogue import FIELDS, Catalogue
+from aicore_obs.stores.catalogue import EMPTY, FIELDS, Catalogue
 from aicore_obs.stores.structs import struct_type, to_struct
 
 # provider, response as stored → the text that the model wrote
@@ -42,6 +42,11 @@ def frame_schema(catalogue: Catalogue) -> dict[str, pl.DataType]:
     """Return all columns of a frame with their types, for a store with these keys."""
     schema = {name: _TYPES.get(name, pl.String()) for name in FRAME_COLUMNS}
     return {**schema, **{field: struct_type(catalogue[field]) for field in FIELDS}}
+
+
+def empty_schema() -> dict[str, pl.DataType]:
+    """Return the columns of a frame of a store that does not exist yet."""
+    return frame_schema(EMPTY)
 
 
 def raw_columns(columns: Sequence[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from aicore_obs.model.ids import part_id, to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Payload
 from aicore_obs.protocols import Batch
+from aicore_obs.stores.catalogue import KEY_CAP, REST, keys_of
 
 Row = tuple[Any, ...]
 
@@ -25,9 +26,6 @@ PLAIN = "json"
 ESCAPED = "json+escaped"
 REQUEST_PART = 1
 RESPONSE_PART = 2
-# A key past this many (for one field of one store) is read from one common field: a frame has a bounded width.
-MAX_KEYS = 256
-REST_KEY = "_rest"
 # An un-flag of every reason is a row of its own; no reason is empty.
 ALL_REASONS = ""
 
@@ -117,11 +115,11 @@ class KeyCatalogue:
                 continue
             field, key, _ = row
             keys = self._counts.setdefault(field, set())
-            if key in keys or len(keys) < MAX_KEYS:
+            if key in keys or len(keys) < KEY_CAP:
                 keys.add(key)
                 fresh[row] = None
-            elif (field, REST_KEY, "json") not in self._known:
-                fresh[field, REST_KEY, "json"] = None
+            elif (field, REST, "json") not in self._known:
+                fresh[field, REST, "json"] = None
         return list(fresh)
 
     def committed(self, rows: Sequence[Row]) -> None:
@@ -210,21 +208,8 @@ def _payload_text(payload: Payload) -> str | None:
     return None if payload is msgspec.UNSET else bytes(payload).decode()
 
 
-_TYPES = {bool: "bool", int: "int", float: "float", str: "str", type(None): "null"}
-# NaN and infinities are kept as these words; among numbers they are numbers.
-_FLOAT_WORDS = frozenset({"NaN", "Infinity", "-Infinity"})
-
-
 def _keys_of(operation: Operation) -> Iterator[Row]:
-    extras = {} if operation.extras is msgspec.UNSET else _object(operation.extras)
-    words_are_floats = "extras" in operation.odd
-    for key, value in extras.items():
-        is_word = words_are_floats and isinstance(value, str) and value in _FLOAT_WORDS
-        yield ("extras", key, "float" if is_word else _TYPES.get(type(value), "json"))
-    for key in operation.labels:
-        yield ("labels", key, "str")
-
-
-def _object(payload: msgspec.Raw) -> dict[str, Any]:
-    value = msgspec.json.decode(payload)
-    return value if isinstance(value, dict) else {}
+    if operation.extras is not msgspec.UNSET:
+        yield from keys_of("extras", msgspec.json.decode(operation.extras))
+    if operation.labels:
+        yield from keys_of("labels", operation.labels)
