@@ -88,11 +88,15 @@ class DeadLetters:
         """Return the letters, each record once per sink (a crash may have written one twice); torn lines are left."""
         return [letter for letter, _ in self._read()]
 
-    def take(self, wanted: Sequence[tuple[str, str | None]]) -> None:
-        """Remove the letters of these (sink, record id) pairs; everything else stays, torn lines included."""
+    def take(self, wanted: Sequence[tuple[str, str | None]], *, instead: Sequence[DeadLetter] = ()) -> None:
+        """Remove the letters of these (sink, record id) pairs; everything else stays, torn lines included.
+
+        ``instead`` are letters that come in their place, in the same step.
+        """
         gone = set(wanted)
         with self._lock:
             kept = [line for letter, line in self._parsed() if letter is None or (letter.sink, letter.id) not in gone]
+            kept += [msgspec.json.encode(letter) for letter in instead]
             draft = self.path.with_suffix(".new")
             draft.touch(mode=self._file_mode)
             draft.write_bytes(b"".join(line + b"\n" for line in kept))
