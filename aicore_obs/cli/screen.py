@@ -1,0 +1,83 @@
+"""This module is where it is decided how the command speaks: answers on stdout, complaints and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Nothing is cut off where a program reads the answer and not a person.
+PIPE_WIDTH = 400
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def say(text: str) -> None:
+    """Write one answer; long lines stay whole."""
+    out.print(text, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Write one line about what went wrong."""
+    err.print(text, soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """Write an answer for programs."""
+    out.print(json.dumps(value, indent=2, default=str, ensure_ascii=not _speaks_unicode()), soft_wrap=True)
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Iterable[str] = ()) -> None:
+    """Write a table; the columns in ``numbers`` are set to the right."""
+    right = frozenset(numbers)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        # A person may fold what is too long, but an id that is cut cannot be copied.
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    wide = out if out.is_terminal else Console(file=out.file, width=PIPE_WIDTH, highlight=False)
+    wide.print(table)
+
+
+def plain(value: Any) -> str:
+    """Return a value as one line that cannot move the cursor, whatever text a record holds; nothing for None."""
+    if value is None:
+        return ""
+    text = when(value) if isinstance(value, datetime) else str(value)
+    return (
+        text
+        if text.isprintable()
+        else "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    )
+
+
+def when(value: datetime | None) -> str:
+    """Return a time to the millisecond, in UTC."""
+    return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people."""
+    amount = float(count)
+    for unit in _UNITS[:-1]:
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} {_UNITS[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 record``, ``2 records``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _speaks_unicode() -> bool:
+    return (out.encoding or "").lower().startswith("utf")
