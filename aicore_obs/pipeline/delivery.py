@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import anyio
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
 
 from aicore_obs.errors import SinkRejected, SinkUnavailable
 from aicore_obs.guard import attempt_async, log_window
@@ -242,9 +242,10 @@ class Delivery:
             noted=cursor.position.noted,
         )
         self._foreign_failures = 0
+        first_s = self._options.retry_first_s
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(SinkUnavailable),
-            wait=wait_exponential_jitter(initial=self._options.retry_first_s, max=self._options.retry_max_s),
+            wait=wait_exponential(multiplier=first_s, max=self._options.retry_max_s) + wait_random(0, first_s),
             sleep=self._pause,
             before_sleep=self._failed,
         )
