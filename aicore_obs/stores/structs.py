@@ -36,9 +36,9 @@ def struct_type(keys: _Keys) -> pl.Struct:
 def to_struct(texts: pl.Series, keys: _Keys) -> pl.Series:
     """Return JSON objects (text or null) as the Struct of ``keys``; what does not fit its type is null."""
     dtype = struct_type(keys)
-    if texts.null_count() == len(texts):
-        return pl.Series(texts.name, [None] * len(texts), dtype=dtype)
-    if keys and all(_kind(key, types) != "json" for key, types in keys.items()):
+    if not keys or texts.null_count() == len(texts):
+        return pl.Series(texts.name, [None], dtype=dtype).new_from_index(0, len(texts))
+    if all(_kind(key, types) != "json" for key, types in keys.items()):
         try:
             return texts.str.json_decode(dtype)
         except pl.exceptions.ComputeError:
@@ -59,9 +59,7 @@ def _kind(key: str, types: frozenset[str]) -> str:
 
 def _one_by_one(texts: pl.Series, keys: _Keys) -> pl.Series:
     rows = [None if text is None else _object(text) for text in texts]
-    columns = [_column(key, keys, rows) for key in sorted(keys)]
-    columns = columns or [pl.Series(NO_KEYS, [None] * len(rows), dtype=pl.String)]
-    structs = pl.DataFrame(columns).to_struct(texts.name)
+    structs = pl.DataFrame([_column(key, keys, rows) for key in sorted(keys)]).to_struct(texts.name)
     return pl.select(pl.when(texts.is_not_null()).then(structs).alias(texts.name)).to_series()
 
 
