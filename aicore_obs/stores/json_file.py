@@ -18,10 +18,10 @@ from filelock import FileLock, Timeout
 
 from aicore_obs.errors import SinkUnavailable
 from aicore_obs.protocols import Address, Batch
+from aicore_obs.stores.json_form import WINDOW, ArrayForm, Form, LinesForm, read
 
 LOCK_TIMEOUT_S = 30.0
 TORN_SUFFIX = ".torn"
-_WINDOW = 64 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -40,7 +40,7 @@ class JsonFile:
             raise AssertionError("a JSON address has a path")
         self.name = address.name
         self._path = address.path
-        self._form: Form = ARRAY if address.kind == "json" else LINES
+        self._form: Form = ArrayForm() if address.kind == "json" else LinesForm()
         self._mode = address.options.file_mode
         self._sync = address.options.sync
         self._lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT_S, thread_local=False, mode=self._mode)
@@ -79,7 +79,7 @@ class JsonFile:
 
     def _append(self, fd: int, end: int, lines: Sequence[bytes]) -> None:
         """Write all the lines, or none when the disk is full."""
-        data = self._form.joined(lines, first=end == self._form.empty_end)
+        data = self._form.joined(lines, first=end == 0 or read(fd, end - 1, 1) == self._form.opening)
         try:
             _write_at(fd, end, data)
             if self._sync:
@@ -93,30 +93,33 @@ class JsonFile:
     def _repaired_end(self, fd: int) -> int:
         """Return where the elements end; a torn tail is moved beside the file first, a missing start written."""
         size = os.fstat(fd).st_size
-        if size == 0:
+        start = read(fd, 0, min(size, WINDOW)).lstrip()
+        if not start and size <= WINDOW:
+            os.ftruncate(fd, 0)
             _write_at(fd, 0, self._form.opening + self._form.closing)
-            return self._form.empty_end
-        if not _read(fd, 0, min(size, _WINDOW)).lstrip().startswith(self._form.opening):
+            return len(self._form.opening)
+        if not start.startswith(self._form.opening):
             raise SinkUnavailable(f"{self._path} holds no JSON array; name another file, or a .jsonl one for lines")
         end = self._form.find_end(fd, size)
-        if end is None:
-            end = self._repair(fd, size)
-        return end
+        return self._repair(fd, size) if end is None else end
 
     def _repair(self, fd: int, size: int) -> int:
-        end = _end_of_last_whole_line(fd, size, self._form)
-        torn = _read(fd, end, size - end)
+        end = self._form.end_of_whole(fd, size)
+        self._keep_beside(read(fd, end, size - end))
+        os.ftruncate(fd, end)
+        seam = self._form.seam if end else b""
+        _write_at(fd, end, seam + self._form.closing)
+        return end + len(seam)
+
+    def _keep_beside(self, torn: bytes) -> None:
+        if not torn.strip(b", \t\r\n"):
+            return
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         beside = os.open(f"{self._path}{TORN_SUFFIX}", flags, self._mode)
         try:
-            os.write(beside, torn + b"\n")
+            _write_at(beside, 0, torn + b"\n")
         finally:
             os.close(beside)
-        os.ftruncate(fd, end)
-        # A line keeps its newline; an element of an array gets its comma with the next one.
-        seam = b"" if self._form.separator or end == self._form.empty_end else b"\n"
-        _write_at(fd, end, seam + self._form.closing)
-        return end + len(seam)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
@@ -135,77 +138,9 @@ class JsonFile:
             raise SinkUnavailable(f"{self._path}: {error.strerror or error}") from error
 
 
-class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """How elements stand in a file. ``empty_end`` is where the elements of an empty file end."""
-
-    opening: bytes
-    separator: bytes
-    closing: bytes
-    empty_end: int
-
-    def joined(self, lines: Sequence[bytes], *, first: bool) -> bytes:
-        """Return the bytes that put ``lines`` behind what is there."""
-        if not self.separator:
-            return b"".join(line + b"\n" for line in lines)
-        start = b"\n" if first else b",\n"
-        return start + b",\n".join(lines) + self.closing
-
-    def find_end(self, fd: int, size: int) -> int | None:
-        """Return where the elements end, None when the file does not end as it should."""
-        tail = _read(fd, max(0, size - _WINDOW), min(size, _WINDOW))
-        if not self.separator:
-            return size if tail.endswith(b"\n") else None
-        bare = tail.rstrip()
-        if not bare.endswith(b"]"):
-            return None
-        elements = bare[:-1].rstrip()
-        return size - len(tail) + len(elements)
-
-
-ARRAY = Form(opening=b"[", separator=b",", closing=b"\n]\n", empty_end=1)
-LINES = Form(opening=b"", separator=b"", closing=b"", empty_end=0)
-
-
-def _end_of_last_whole_line(fd: int, size: int, form: Form) -> int:
-    """Return the end of the last line that is a whole element, the end of an empty file when there is none."""
-    stop = size
-    while stop > form.empty_end:
-        start = _line_start(fd, stop)
-        line = _read(fd, start, stop - start).strip().removesuffix(b",")
-        if line and _is_element(line):
-            return start + _offset_of_end(_read(fd, start, stop - start))
-        stop = start - 1
-    return form.empty_end
-
-
-def _offset_of_end(line: bytes) -> int:
-    """Return where the element on a line ends: before a comma or a newline. A whole line of a ``.jsonl`` keeps both."""
-    return len(line.rstrip().removesuffix(b",").rstrip())
-
-
-def _line_start(fd: int, stop: int) -> int:
-    """Return where the line that ends before ``stop`` starts."""
-    at = stop
-    while at > 0:
-        start = max(0, at - _WINDOW)
-        found = _read(fd, start, at - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        at = start
-    return 0
-
-
-def _is_element(line: bytes) -> bool:
-    try:
-        msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
-        return False
-    return True
-
-
 def _ids_from(fd: int, start: int) -> set[str]:
     """Return the ids of the records from an offset on."""
-    data = _read(fd, start, os.fstat(fd).st_size - start)
+    data = read(fd, start, os.fstat(fd).st_size - start)
     found: set[str] = set()
     for line in data.split(b"\n"):
         bare = line.strip().strip(b",")
@@ -215,18 +150,6 @@ def _ids_from(fd: int, start: int) -> set[str]:
             except msgspec.DecodeError:
                 continue
     return found
-
-
-def _read(fd: int, start: int, length: int) -> bytes:
-    os.lseek(fd, start, os.SEEK_SET)
-    parts: list[bytes] = []
-    while length > 0:
-        part = os.read(fd, length)
-        if not part:
-            break
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
 
 
 def _write_at(fd: int, start: int, data: bytes) -> None:
