@@ -60,7 +60,7 @@ class PostgresStore:
             raise SinkUnavailable(f"{self.name}: the connection is closed")
         rows = Rows(batch, time=lambda when: when, nul_safe=True)
         new_keys = self._keys.new(rows.keys())
-        with _translated(self.name):
+        with _translated(self.name), _values_refused(self.name):
             try:
                 async with connection.transaction():
                     await self._copy(connection, rows)
@@ -135,7 +135,14 @@ def _translated(name: str) -> Iterator[None]:
         if str(error.sqlstate)[:2] in _ROW_CLASSES:
             raise SinkRejected(f"{name}: {error}") from error
         raise SinkUnavailable(f"{name}: {error}") from error
-    except (asyncpg.DataError, OverflowError, UnicodeError) as error:
-        raise SinkRejected(f"{name}: {error}") from error
     except (asyncpg.InterfaceError, SQLAlchemyError, SchemaError, OSError, ValueError) as error:
         raise SinkUnavailable(f"{name}: {error}") from error
+
+
+@contextmanager
+def _values_refused(name: str) -> Iterator[None]:
+    """While rows are written, what the driver cannot encode (its DataError included) is a verdict on the row."""
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SinkRejected(f"{name}: {error}") from error
