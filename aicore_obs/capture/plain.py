@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 
 from aicore_obs.guard import attempt
-from aicore_obs.model.escape import escape
 
 MAX_DEPTH = 64
 MAX_REPR = 10_000
@@ -163,13 +162,13 @@ class _Walk:
     )
 
 
-def escaped_texts(value: Any) -> Any:
-    """Return plain data with every text and key escaped (:mod:`aicore_obs.model.escape`)."""
+def with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return plain data with every text and key changed."""
     if isinstance(value, str):
-        return escape(value)
+        return change(value)
     if isinstance(value, dict):
-        return {escape(key): escaped_texts(item) for key, item in value.items()}
-    return [escaped_texts(item) for item in value] if isinstance(value, list) else value
+        return {change(key): with_texts(item, change) for key, item in value.items()}
+    return [with_texts(item, change) for item in value] if isinstance(value, list) else value
 
 
 def _repr(value: Any) -> str:

@@ -14,11 +14,12 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from aicore_obs.capture.plain import encode_hook, escaped_texts, holds_nan, odd_objects, printable, to_plain
+from aicore_obs.capture.plain import encode_hook, holds_nan, odd_objects, printable, to_plain, with_texts
 from aicore_obs.capture.redaction import scrub, without_secrets
 from aicore_obs.context import EMPTY, Context, current
 from aicore_obs.errors import UnknownParameterError
 from aicore_obs.guard import attempt, log_window
+from aicore_obs.model.escape import escape
 from aicore_obs.model.ids import from_microseconds, new_id, utc_now
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import CODEC_VERSION, ErrorInfo
@@ -194,13 +195,14 @@ def _made_plain(operation: Operation) -> Operation:
     for name in _CONTENT:
         value, changes = to_plain(_given(operation, name))
         content[name] = value
-        escaped = escaped or changes.escaped
+        # A frame has no place for escapes inside extras: there, as in labels, a surrogate stands by its name.
+        escaped = escaped or (changes.escaped and name != "extras")
         if changes.kinds:
             odd[name] = ", ".join(sorted(changes.kinds))
+    extras = content.pop("extras")
     if escaped:
-        content = escaped_texts(content)
-    if content["extras"] is None:
-        content["extras"] = msgspec.UNSET
+        content = with_texts(content, escape)
+    content["extras"] = msgspec.UNSET if extras is None else with_texts(extras, printable)
     if operation.response is msgspec.UNSET:
         content["response"] = msgspec.UNSET
     header = {name: printable(value) for name, value in _header_texts(operation).items()}
