@@ -47,6 +47,18 @@ def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
+def test_a_folder_of_others(tmp_path: Path) -> None:
+    """Where SQLite may not make its files beside a database that is written to, the error says what is needed."""
+    path = tmp_path / "a.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE theirs (x)")
+    # Stands for a folder without the right to write, which does not stop root.
+    (tmp_path / "a.db-shm").mkdir()
+    with pytest.raises(StoreError, match="right to write into its folder"):
+        read_frame(sqlite_at(path), {})
+
+
 def test_a_database_without_our_tables(tmp_path: Path, postgres_url: str) -> None:
     """A database in which nothing was recorded yet gives an empty frame."""
     path = tmp_path / "a%20b ?#.db"

@@ -32,6 +32,12 @@ FETCH_ROWS = 2_000
 _DIALECT = sqlite.dialect(paramstyle="named")
 _WORDS = SqliteWords()
 _NOT_OURS = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_FOLDER = "; readers of a SQLite file that is written to need the right to write into its folder, or a copy of the file"
+_WAYS_OUT = {
+    sqlite3.SQLITE_READONLY: _FOLDER,
+    sqlite3.SQLITE_CANTOPEN: _FOLDER,
+    sqlite3.SQLITE_BUSY: f"; a program has kept it locked for {BUSY_TIMEOUT_S:.0f} s",
+}
 
 
 class SqliteReader:
@@ -90,11 +96,12 @@ class SqliteReader:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_OURS:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _NOT_OURS:
                 raise StoreDamagedError(
                     f"{self._path} is no SQLite database, or it is damaged ({error}); name another file or restore it"
                 ) from error
-            raise StoreError(f"cannot read {self._path}: {error}") from error
+            raise StoreError(f"cannot read {self._path}: {error}{_WAYS_OUT.get(code, '')}") from error
 
 
 def contains_all(text: str | None, wanted: str) -> bool:
