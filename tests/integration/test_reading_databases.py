@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -47,16 +48,25 @@ def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing stops root from writing")
 def test_a_folder_of_others(tmp_path: Path) -> None:
     """Where SQLite may not make its files beside a database that is written to, the error says what is needed."""
     path = tmp_path / "a.db"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("CREATE TABLE theirs (x)")
-    # Stands for a folder without the right to write, which does not stop root.
-    (tmp_path / "a.db-shm").mkdir()
-    with pytest.raises(StoreError, match="right to write into its folder"):
-        read_frame(sqlite_at(path), {})
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(StoreError, match="right to write into its folder"):
+            read_frame(sqlite_at(path), {})
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    """A folder is no database; the error names it."""
+    with pytest.raises(StoreError, match=str(tmp_path)):
+        read_frame(sqlite_at(tmp_path), {})
 
 
 def test_a_database_without_our_tables(tmp_path: Path, postgres_url: str) -> None:
