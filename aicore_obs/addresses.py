@@ -7,13 +7,12 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from aicore_obs.errors import ConfigurationError, StoreDamagedError
-from aicore_obs.plugins import third_parties
+from aicore_obs.plugins import load, third_parties
 from aicore_obs.protocols import Address, StoreOptions
 
 _FILE_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SQLITE_SCHEMES = frozenset({"sqlite", "sqlite+aiosqlite"})
 _POSTGRES_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+asyncpg"})
-_SQLITE_START = b"SQLite format 3\x00"
 
 
 def file_address(path: str | Path, options: StoreOptions) -> Address:
@@ -88,14 +87,16 @@ def check_place(address: Address) -> None:
 
 
 def _check_start(address: Address, path: Path) -> None:
+    if address.kind == "sqlite":
+        if not load("aicore_obs.stores.sql.probe:is_database")(path):
+            raise StoreDamagedError(f"{path} is no SQLite database; name another file, or move this one away")
+        return
     try:
         with path.open("rb") as file:
             start = file.read(4096)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     bare = start.lstrip()
-    if address.kind == "sqlite" and start and not start.startswith(_SQLITE_START):
-        raise StoreDamagedError(f"{path} is no SQLite database; name another file, or move this one away")
     if address.kind == "json" and bare and not bare.startswith(b"["):
         raise StoreDamagedError(f"{path} holds no JSON array; name another file, or end its name in .jsonl for lines")
     if address.kind == "jsonl" and bare and not bare.startswith(b"{"):

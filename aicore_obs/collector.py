@@ -2,64 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Hashable, Iterable, Sequence
+import weakref
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from aicore_obs import plugins
 from aicore_obs.addresses import address_of, check_place, database_address, file_address
-from aicore_obs.capture.record import Capture, Captured, Content, RecordOptions
+from aicore_obs.assembly import CollectorOptions, ask_store, check_names, places, road_key, road_options, store_options
+from aicore_obs.capture.record import Capture, Captured, RecordOptions
 from aicore_obs.context import is_suppressed
-from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError, UnknownParameterError
+from aicore_obs.errors import ConfigurationError
 from aicore_obs.guard import log_window
 from aicore_obs.model import codec
 from aicore_obs.model.record import Record
 from aicore_obs.pipeline import roads
-from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
 from aicore_obs.pipeline.forks import ForkLock
-from aicore_obs.pipeline.portal import in_thread, run_apart
-from aicore_obs.pipeline.processors import normalise
-from aicore_obs.pipeline.road import Durability, Overflow, Road, RoadOptions
+from aicore_obs.pipeline.portal import in_thread
+from aicore_obs.pipeline.road import Road
 from aicore_obs.pipeline.stats import FlushResult, Stats
-from aicore_obs.pipeline.writer import WriterOptions
-from aicore_obs.protocols import Address, Processor, Sink, Store, StoreOptions
-from aicore_obs.settings import DEFAULT_DATABASE, Settings, from_environment, one_of, parse_size, state_directories
+from aicore_obs.protocols import Address, Store, StoreOptions
+from aicore_obs.settings import DEFAULT_DATABASE, from_environment
 from aicore_obs.timed import TimedOperation
 
 if TYPE_CHECKING:
     import polars as pl
 
-SCHEMA_TIMEOUT_S = 120.0
 READ_FLUSH_TIMEOUT_S = 30.0
-_FILE_STORES = frozenset({"json", "jsonl", "sqlite"})
 _DATABASES = frozenset({"sqlite", "postgresql"})
-
-
-class CollectorOptions(TypedDict, total=False):
-    """The keyword-only parameters of a collector; see :class:`LlmOperationCollector`."""
-
-    sinks: Sequence[str | Path | Sink]
-    project: str | None
-    durability: Durability | None
-    overflow: Overflow
-    prices: object
-    redact: Callable[[Content], Content] | None
-    capture_content: bool | None
-    migrate: str | None
-    db_schema: str
-    enabled: bool | None
-    processors: Sequence[Processor]
-    journal_dir: str | Path | None
-    journal_max_bytes: int | str
-    block_timeout_s: float
-    batch_interval_s: float
-    batch_bytes: int | str
-    write_timeout_s: float
 
 
 class _OnClassOrInstance:
@@ -117,10 +88,10 @@ class LlmOperationCollector:
         db_url: str | None = None,
         **options: Unpack[CollectorOptions],
     ) -> None:
-        _check_names(options)
+        check_names(options)
         settings = from_environment()
-        self._store_options = _store_options(options, settings)
-        self.addresses, objects = _places(storage_path, db_url, options, settings, self._store_options)
+        stores = store_options(options, settings)
+        self.addresses, objects = places(storage_path, db_url, options, settings, stores)
         self._capture = Capture(
             project=options.get("project"),
             redact=options.get("redact"),
@@ -133,9 +104,9 @@ class LlmOperationCollector:
         if _chosen(options.get("enabled"), settings.enabled):
             for address in self.addresses:
                 check_place(address)
-            road_options = _road_options(self.addresses, objects, options, self._store_options)
-            self._road_key = _key(road_options, options)
-            self._road = roads.acquire(self._road_key, lambda: Road(road_options))
+            asked = road_options(self.addresses, objects, options, stores)
+            self._road_key = road_key(asked, options)
+            self._road = roads.acquire(self._road_key, lambda: Road(asked))
             _open_collectors.add(self)
 
     # -- recording -------------------------------------------------------------------------------------------------
@@ -234,6 +205,11 @@ class LlmOperationCollector:
             raise ConfigurationError("this collector records nothing (enabled=False or AICORE_OBS_ENABLED=0)")
         return self._road.stats()
 
+    @property
+    def is_closed(self) -> bool:
+        """Return whether :meth:`close` was called; records are refused then."""
+        return self._closed
+
     def close(self, timeout_s: float = 10) -> FlushResult:
         """Flush and end. What could not be delivered waits in the journal for the next start; harmless twice."""
         if self._closed or self._road is None:
@@ -330,22 +306,8 @@ class LlmOperationCollector:
 
 
 _NOTHING = FlushResult(ok=True, sinks={})
-# Strong: a collector that goes out of scope unclosed still has a writer, and is read and closed with the process.
-_open_collectors: set[LlmOperationCollector] = set()
-
-
-def ask_store(address: Address, ask: Callable[[Store], Any]) -> int:
-    """Ask a store something on a loop of its own; errors come out as ours."""
-
-    async def asked() -> int:
-        return int(await ask(cast("Store", plugins.sink(address))))
-
-    try:
-        return run_apart(asked, SCHEMA_TIMEOUT_S)
-    except AicoreObsError:
-        raise
-    except Exception as error:
-        raise StoreError(f"{address.name}: {error}") from error
+# Weak: whom nobody holds any more, nobody means by "the open collectors". Its road is flushed and closed all the same.
+_open_collectors: weakref.WeakSet[LlmOperationCollector] = weakref.WeakSet()
 
 
 def _read(address: Address, filters: dict[str, Any]) -> pl.DataFrame:
@@ -355,21 +317,15 @@ def _read(address: Address, filters: dict[str, Any]) -> pl.DataFrame:
 
 def _reading(address: Address) -> dict[str, Any]:
     """Return what a reader must know of the writers in this process."""
-    is_ours = any(_writes_to(collector, address) for collector in _open_collectors)
-    return {"before": lambda: _flush_writers_to(address), "is_ours": is_ours}
+    return {"before": lambda: _flush_writers_to(address), "is_ours": bool(roads.writing_to(address.name))}
 
 
 def _flush_writers_to(address: Address) -> None:
-    """Flush every open collector of this process that writes to a store, so that one reads one's own writes."""
-    for collector in list(_open_collectors):
-        if _writes_to(collector, address):
-            result = collector.flush(READ_FLUSH_TIMEOUT_S)
-            if not result.ok:
-                log_window.warn("read", f"reading {address.name} while {result.pending} records are not in it yet")
-
-
-def _writes_to(collector: LlmOperationCollector, address: Address) -> bool:
-    return any(one.name == address.name for one in collector.addresses)
+    """Flush every road of this process that leads to a store, so that one reads one's own writes."""
+    for road in roads.writing_to(address.name):
+        result = road.flush(READ_FLUSH_TIMEOUT_S)
+        if not result.ok:
+            log_window.warn("read", f"reading {address.name} while {result.pending} records are not in it yet")
 
 
 def _address_to_read(asker: object, db_url: str | None) -> Address:
@@ -389,116 +345,6 @@ def _address_to_read(asker: object, db_url: str | None) -> Address:
     return database_address(url or f"sqlite:///{DEFAULT_DATABASE}", StoreOptions())
 
 
-def _check_names(options: CollectorOptions) -> None:
-    unknown = sorted(set(options) - CollectorOptions.__annotations__.keys())
-    if unknown:
-        names = ", ".join(sorted(CollectorOptions.__annotations__))
-        raise UnknownParameterError(f"a collector has no option {', '.join(map(repr, unknown))}; options are: {names}")
-    one_of("durability", options.get("durability"), ("process", "disk", "memory"))
-    one_of("overflow", options.get("overflow"), ("drop_newest", "block", "raise"))
-    one_of("migrate", options.get("migrate"), ("auto", "never"))
-
-
-def _store_options(options: CollectorOptions, settings: Settings) -> StoreOptions:
-    return StoreOptions(
-        migrate=options.get("migrate") or settings.migrate or "auto",
-        db_schema=options.get("db_schema", "aicore_obs"),
-        file_mode=settings.file_mode,
-        sync=options.get("durability") == "disk",
-    )
-
-
-def _places(
-    storage_path: str | Path | None,
-    db_url: str | None,
-    options: CollectorOptions,
-    settings: Settings,
-    store_options: StoreOptions,
-) -> tuple[list[Address], list[Sink]]:
-    """Return where this collector writes: addresses, and sinks that are objects already."""
-    given = options.get("sinks", ())
-    if storage_path is None and db_url is None and not given:
-        storage_path, db_url = settings.storage_path, settings.db_url
-        if storage_path is None and db_url is None:
-            db_url = f"sqlite:///{DEFAULT_DATABASE}"
-    addresses = [file_address(storage_path, store_options)] if storage_path is not None else []
-    if db_url is not None:
-        addresses.append(database_address(db_url, store_options))
-    addresses += [address_of(str(one), store_options) for one in given if isinstance(one, str | Path)]
-    objects = [_checked_sink(one) for one in given if not isinstance(one, str | Path)]
-    names = [one.name for one in addresses] + [one.name for one in objects]
-    if len(set(names)) < len(names):
-        raise ConfigurationError(f"a sink is named twice: {', '.join(sorted(names))}")
-    return addresses, objects
-
-
-def _checked_sink(sink: object) -> Sink:
-    if not isinstance(sink, Sink):
-        raise ConfigurationError(
-            f"sinks={sink!r}: a URL, a path, or an object with name, open(), write(batch) and aclose() is needed"
-        )
-    return sink
-
-
-def _road_options(
-    addresses: Sequence[Address], objects: Sequence[Sink], options: CollectorOptions, store_options: StoreOptions
-) -> RoadOptions:
-    specs = [SinkSpec(one.name, lambda one=one: plugins.sink(one)) for one in addresses]  # type: ignore[misc]
-    specs += [SinkSpec(one.name, lambda one=one: one) for one in objects]  # type: ignore[misc]
-    delivery = DeliveryOptions(
-        batch_bytes=parse_size("batch_bytes", options.get("batch_bytes", 1024 * 1024)),
-        batch_interval_s=options.get("batch_interval_s", 0.2),
-        write_timeout_s=options.get("write_timeout_s", 60.0),
-    )
-    fingerprint = _fingerprint([spec.name for spec in specs], options.get("project"))
-    writer = WriterOptions(
-        directory=_journal_directory(addresses, options, fingerprint),
-        fingerprint=fingerprint,
-        sinks=specs,
-        processors=(normalise(plugins.derive), *options.get("processors", ())),
-        delivery=delivery,
-        file_mode=store_options.file_mode,
-    )
-    return RoadOptions(
-        writer=writer,
-        durability=options.get("durability"),
-        overflow=options.get("overflow", "drop_newest"),
-        block_timeout_s=options.get("block_timeout_s", 1.0),
-        journal_max_bytes=parse_size("journal_max_bytes", options.get("journal_max_bytes", 1024**3)),
-    )
-
-
-def _fingerprint(names: Iterable[str], project: str | None) -> str:
-    """Return what tells one road's records from another's: where they go and the project, no credentials."""
-    text = msgspec.json.encode([sorted(names), project])
-    return hashlib.sha256(text).hexdigest()[:16]
-
-
-def _journal_directory(addresses: Sequence[Address], options: CollectorOptions, fingerprint: str) -> Path | None:
-    asked = options.get("journal_dir")
-    if asked is not None:
-        return Path(asked).expanduser().absolute()
-    file_stores = [one.path for one in addresses if one.kind in _FILE_STORES and one.path is not None]
-    if file_stores:
-        return file_stores[0].with_name(file_stores[0].name + ".journal")
-    candidates = [directory / fingerprint for directory in state_directories()]
-    return next(filter(_can_be_written, candidates), candidates[0])
-
-
-def _can_be_written(directory: Path) -> bool:
-    existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
-    return existing.is_dir() and os.access(existing, os.W_OK)
-
-
-def _key(road: RoadOptions, options: CollectorOptions) -> Hashable:
-    """Return what two collectors must have in common to share a road."""
-    writer = road.writer
-    processors = tuple(map(id, options.get("processors", ())))
-    limits = (road.durability, road.overflow, road.block_timeout_s, road.journal_max_bytes)
-    delivery = msgspec.structs.astuple(writer.delivery)
-    return (writer.directory, writer.fingerprint, processors, limits, delivery, options.get("migrate"))
-
-
 def _positional(
     operation_type: str = "completion",
     provider: str | None = None,
@@ -515,26 +361,35 @@ def _chosen(option: bool | None, setting: bool) -> bool:
 
 # -- the default collector -----------------------------------------------------------------------------------------
 
-_default: list[LlmOperationCollector] = []
-_default_lock = ForkLock()
+
+class _Default:
+    """The default collector of this process, and how it was asked for."""
+
+    def __init__(self) -> None:
+        self.lock = ForkLock()
+        self.collector: LlmOperationCollector | None = None
+        self.make: Callable[[], LlmOperationCollector] = LlmOperationCollector
+
+
+_default = _Default()
 
 
 def configure(
     storage_path: str | Path | None = None, db_url: str | None = None, **options: Unpack[CollectorOptions]
 ) -> LlmOperationCollector:
     """Make the default collector, and close the one that was there."""
-    with _default_lock:
-        collector = LlmOperationCollector(storage_path, db_url, **options)
-        old = [_default.pop()] if _default else []
-        _default.append(collector)
-    for one in old:
-        one.close()
+    with _default.lock:
+        old = _default.collector
+        _default.make = lambda: LlmOperationCollector(storage_path, db_url, **options)
+        _default.collector = collector = _default.make()
+    if old is not None:
+        old.close()
     return collector
 
 
 def get_collector() -> LlmOperationCollector:
-    """Return the default collector; without :func:`configure` it is made from the environment."""
-    with _default_lock:
-        if not _default:
-            _default.append(LlmOperationCollector())
-        return _default[0]
+    """Return the default collector: as configured, else made from the environment; a closed one is made again."""
+    with _default.lock:
+        if _default.collector is None or _default.collector.is_closed:
+            _default.collector = _default.make()
+        return _default.collector

@@ -11,7 +11,8 @@ import typer
 
 from aicore_obs import plugins
 from aicore_obs.addresses import address_of
-from aicore_obs.collector import SCHEMA_TIMEOUT_S, LlmOperationCollector
+from aicore_obs.assembly import SCHEMA_TIMEOUT_S
+from aicore_obs.collector import LlmOperationCollector
 from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError
 from aicore_obs.guard import attempt
 from aicore_obs.pipeline.dead_letters import DeadLetters
@@ -27,7 +28,9 @@ _STORE_HELP = "A URL, or the path of a .json, .jsonl or SQLite file. Default: AI
 
 StoreArgument = Annotated[str | None, typer.Argument(metavar="[STORE]", help=_STORE_HELP, show_default=False)]
 StoresArgument = Annotated[list[str] | None, typer.Argument(metavar="[STORE]...", help=_STORE_HELP, show_default=False)]
-SchemaOption = Annotated[str, typer.Option("--db-schema", help="The PostgreSQL schema in which the tables live.")]
+SchemaOption = Annotated[
+    str, typer.Option("--db-schema", metavar="NAME", help="The PostgreSQL schema in which the tables live.")
+]
 JournalOption = Annotated[
     Path | None,
     typer.Option("--journal", metavar="DIR", help="A journal's directory, instead of the stores'.", show_default=False),

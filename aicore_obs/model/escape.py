@@ -20,7 +20,9 @@ _MUST_ESCAPE = re.compile("[\x00\ue000\ud800-\udfff]")
 _SURROGATE = re.compile("[\ue000\ud800-\udfff]")
 _CODE = re.compile("\ue000(0|1|u[0-9A-F]{4})")
 # A JSON escape sequence as one unit, so that `\\u0000` (a backslash, then text) is not taken for a NUL.
-_JSON_NUL = re.compile(r"\\(?:u0000|.)")
+_JSON_NUL = re.compile(r"\\(?:u0000|u[eE]000|.)")
+# The same two characters spelled out in JSON.
+_SPELLED = {"\\u0000": MARK + "0", "\\ue000": MARK + "1"}
 _JSON_CODE = re.compile("\ue000(?:0|1|uD[89A-F][0-9A-F]{2})")
 
 
@@ -37,7 +39,7 @@ def unescape(text: str) -> str:
 def escape_json_nul(text: str, *, escaped: bool) -> str:
     r"""Return JSON text in which every ``\u0000`` is a code; ``escaped`` text has its U+E000 doubled already."""
     doubled = text if escaped else text.replace(MARK, MARK + "1")
-    return _JSON_NUL.sub(lambda match: MARK + "0" if match[0] == "\\u0000" else match[0], doubled)
+    return _JSON_NUL.sub(lambda match: _SPELLED.get(match[0].lower(), match[0]), doubled)
 
 
 def unescape_json(text: str) -> str:

@@ -155,7 +155,11 @@ def _start(name: str, value: Any) -> dict[str, Any]:
 
 def _end(name: str, value: Any) -> dict[str, Any]:
     when, whole_day = _when(name, value)
-    return {"end": when + timedelta(days=1), "end_exclusive": True} if whole_day else {"end": when}
+    if not whole_day:
+        return {"end": when}
+    if when.date() == date.max:
+        return {"end": datetime.max.replace(tzinfo=UTC)}
+    return {"end": when + timedelta(days=1), "end_exclusive": True}
 
 
 def _when(name: str, value: Any) -> tuple[datetime, bool]:

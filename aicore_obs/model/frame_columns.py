@@ -1,6 +1,6 @@
 """This module is where the columns of a frame of operations are listed, once, in their order.
 
-The Polars types are in :mod:`aicore_obs.query.frame`; here is only what needs no Polars.
+The Polars types are in :mod:`aicore_obs.stores.frame`; here is only what needs no Polars.
 """
 
 from __future__ import annotations

@@ -71,6 +71,11 @@ class Road:
         if directory is not None and sum(1 for _ in owner_folders(directory)) > 1:
             self._wake()
 
+    @property
+    def sink_names(self) -> list[str]:
+        """Return the names of the sinks that this road leads to."""
+        return [spec.name for spec in self._options.writer.sinks]
+
     # -- callers' threads ------------------------------------------------------------------------------------------
 
     def append(self, line: bytes) -> bool:

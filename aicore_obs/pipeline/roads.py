@@ -31,3 +31,9 @@ def release(key: Hashable, timeout_s: float) -> FlushResult:
         else:
             del _shared[key]
     return road.flush(timeout_s) if users > 1 else road.close(timeout_s)
+
+
+def writing_to(sink: str) -> list[Road]:
+    """Return the open roads of this process that lead to a sink."""
+    with _lock:
+        return [road for road, _ in _shared.values() if sink in road.sink_names]

@@ -1,0 +1,172 @@
+"""This module is where a collector's options become what it is made of: addresses, sinks, a journal, a road."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+import msgspec
+
+from aicore_obs import plugins
+from aicore_obs.addresses import address_of, database_address, file_address
+from aicore_obs.capture.record import Content
+from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError, UnknownParameterError
+from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
+from aicore_obs.pipeline.portal import run_apart
+from aicore_obs.pipeline.processors import normalise
+from aicore_obs.pipeline.road import Durability, Overflow, RoadOptions
+from aicore_obs.pipeline.writer import WriterOptions
+from aicore_obs.protocols import Address, Processor, Sink, Store, StoreOptions
+from aicore_obs.settings import DEFAULT_DATABASE, Settings, one_of, parse_size, state_directories
+
+SCHEMA_TIMEOUT_S = 120.0
+_FILE_STORES = frozenset({"json", "jsonl", "sqlite"})
+
+
+class CollectorOptions(TypedDict, total=False):
+    """The keyword-only parameters of a collector; see :class:`LlmOperationCollector`."""
+
+    sinks: Sequence[str | Path | Sink]
+    project: str | None
+    durability: Durability | None
+    overflow: Overflow
+    prices: object
+    redact: Callable[[Content], Content] | None
+    capture_content: bool | None
+    migrate: str | None
+    db_schema: str
+    enabled: bool | None
+    processors: Sequence[Processor]
+    journal_dir: str | Path | None
+    journal_max_bytes: int | str
+    block_timeout_s: float
+    batch_interval_s: float
+    batch_bytes: int | str
+    write_timeout_s: float
+
+
+def check_names(options: CollectorOptions) -> None:
+    unknown = sorted(set(options) - CollectorOptions.__annotations__.keys())
+    if unknown:
+        names = ", ".join(sorted(CollectorOptions.__annotations__))
+        raise UnknownParameterError(f"a collector has no option {', '.join(map(repr, unknown))}; options are: {names}")
+    one_of("durability", options.get("durability"), ("process", "disk", "memory"))
+    one_of("overflow", options.get("overflow"), ("drop_newest", "block", "raise"))
+    one_of("migrate", options.get("migrate"), ("auto", "never"))
+
+
+def store_options(options: CollectorOptions, settings: Settings) -> StoreOptions:
+    return StoreOptions(
+        migrate=options.get("migrate") or settings.migrate or "auto",
+        db_schema=options.get("db_schema", "aicore_obs"),
+        file_mode=settings.file_mode,
+        sync=options.get("durability") == "disk",
+    )
+
+
+def places(
+    storage_path: str | Path | None,
+    db_url: str | None,
+    options: CollectorOptions,
+    settings: Settings,
+    store_options: StoreOptions,
+) -> tuple[list[Address], list[Sink]]:
+    """Return where this collector writes: addresses, and sinks that are objects already."""
+    given = options.get("sinks", ())
+    if storage_path is None and db_url is None and not given:
+        storage_path, db_url = settings.storage_path, settings.db_url
+        if storage_path is None and db_url is None:
+            db_url = f"sqlite:///{DEFAULT_DATABASE}"
+    addresses = [file_address(storage_path, store_options)] if storage_path is not None else []
+    if db_url is not None:
+        addresses.append(database_address(db_url, store_options))
+    addresses += [address_of(str(one), store_options) for one in given if isinstance(one, str | Path)]
+    objects = [_checked_sink(one) for one in given if not isinstance(one, str | Path)]
+    names = [one.name for one in addresses] + [one.name for one in objects]
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"a sink is named twice: {', '.join(sorted(names))}")
+    return addresses, objects
+
+
+def _checked_sink(sink: object) -> Sink:
+    if not isinstance(sink, Sink):
+        raise ConfigurationError(
+            f"sinks={sink!r}: a URL, a path, or an object with name, open(), write(batch) and aclose() is needed"
+        )
+    return sink
+
+
+def road_options(
+    addresses: Sequence[Address], objects: Sequence[Sink], options: CollectorOptions, store_options: StoreOptions
+) -> RoadOptions:
+    specs = [SinkSpec(one.name, lambda one=one: plugins.sink(one)) for one in addresses]  # type: ignore[misc]
+    specs += [SinkSpec(one.name, lambda one=one: one) for one in objects]  # type: ignore[misc]
+    delivery = DeliveryOptions(
+        batch_bytes=parse_size("batch_bytes", options.get("batch_bytes", 1024 * 1024)),
+        batch_interval_s=options.get("batch_interval_s", 0.2),
+        write_timeout_s=options.get("write_timeout_s", 60.0),
+    )
+    fingerprint = _fingerprint([spec.name for spec in specs], options.get("project"))
+    writer = WriterOptions(
+        directory=_journal_directory(addresses, options, fingerprint),
+        fingerprint=fingerprint,
+        sinks=specs,
+        processors=(normalise(plugins.derive), *options.get("processors", ())),
+        delivery=delivery,
+        file_mode=store_options.file_mode,
+    )
+    return RoadOptions(
+        writer=writer,
+        durability=options.get("durability"),
+        overflow=options.get("overflow", "drop_newest"),
+        block_timeout_s=options.get("block_timeout_s", 1.0),
+        journal_max_bytes=parse_size("journal_max_bytes", options.get("journal_max_bytes", 1024**3)),
+    )
+
+
+def _fingerprint(names: Iterable[str], project: str | None) -> str:
+    """Return what tells one road's records from another's: where they go and the project, no credentials."""
+    text = msgspec.json.encode([sorted(names), project])
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _journal_directory(addresses: Sequence[Address], options: CollectorOptions, fingerprint: str) -> Path | None:
+    asked = options.get("journal_dir")
+    if asked is not None:
+        return Path(asked).expanduser().absolute()
+    file_stores = [one.path for one in addresses if one.kind in _FILE_STORES and one.path is not None]
+    if file_stores:
+        return file_stores[0].with_name(file_stores[0].name + ".journal")
+    candidates = [directory / fingerprint for directory in state_directories()]
+    return next(filter(_can_be_written, candidates), candidates[0])
+
+
+def _can_be_written(directory: Path) -> bool:
+    existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)
+
+
+def road_key(road: RoadOptions, options: CollectorOptions) -> Hashable:
+    """Return what two collectors must have in common to share a road."""
+    writer = road.writer
+    processors = tuple(map(id, options.get("processors", ())))
+    limits = (road.durability, road.overflow, road.block_timeout_s, road.journal_max_bytes)
+    delivery = msgspec.structs.astuple(writer.delivery)
+    return (writer.directory, writer.fingerprint, processors, limits, delivery, options.get("migrate"))
+
+
+def ask_store(address: Address, ask: Callable[[Store], Any]) -> int:
+    """Ask a store something on a loop of its own; errors come out as ours."""
+
+    async def asked() -> int:
+        return int(await ask(cast("Store", plugins.sink(address))))
+
+    try:
+        return run_apart(asked, SCHEMA_TIMEOUT_S)
+    except AicoreObsError:
+        raise
+    except Exception as error:
+        raise StoreError(f"{address.name}: {error}") from error
