@@ -65,3 +65,7 @@ def main() -> None:
             # Not every console has every sign, and a record may hold any.
             stream.reconfigure(errors="replace")
     app()
+
+
+if __name__ == "__main__":
+    main()

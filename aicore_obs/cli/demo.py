@@ -32,7 +32,9 @@ SHOWN_COLUMNS = ("provider", "model", "status", "latency_ms", "total_tokens", "s
 def demo(
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", help="Where to write. Default: a new temporary directory.", show_default=False),
+        typer.Option(
+            "--dir", metavar="DIR", help="Where to write. Default: a new temporary directory.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Record a few operations, kill a child in the middle of a burst, and read everything back; needs no network."""

@@ -26,7 +26,10 @@ def drain(
         str | None, typer.Option("--to", metavar="URL", help="With --from: where to deliver.", show_default=False)
     ] = None,
     patience_s: Annotated[
-        float, typer.Option("--timeout", min=0, help="Give up when nothing has moved for this many seconds.")
+        float,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0, help="Give up when nothing has moved for this many seconds."
+        ),
     ] = 30.0,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before delivering elsewhere.")] = False,

@@ -25,9 +25,11 @@ def migrate(  # noqa: PLR0913 - an option of the command is a parameter here
     store: StoreArgument = None,
     to: Annotated[
         int | None,
-        typer.Option("--to", min=0, help="Go back to this version; 0 removes everything.", show_default=False),
+        typer.Option("--to", metavar="N", min=0, help="Go back to this version.", show_default=False),
     ] = None,
-    start: Annotated[int, typer.Option("--from", min=0, help="With --sql: the version that is there.")] = 0,
+    start: Annotated[
+        int, typer.Option("--from", metavar="N", min=0, help="With --sql: the version that is there.")
+    ] = 0,
     *,
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements for a DBA and touch nothing.")] = False,
     major: Annotated[
@@ -52,9 +54,8 @@ def migrate(  # noqa: PLR0913 - an option of the command is a parameter here
 def _go_back(place: Address, before: int, to: int, *, yes: bool) -> int:
     if to >= before:
         raise ConfigurationError(f"--to {to}: the schema is at version {before}; --to goes back, no --to goes up")
-    lost = "every record in the database" if to == 0 else "what only the newer versions can hold"
     if not yes:
-        question = f"{place.name}: go back from version {before} to {to}? This deletes {lost}."
+        question = f"{place.name}: go back from version {before} to {to}? What only newer versions can hold is lost."
         typer.confirm(question, abort=True, err=True)
     version: int = ask(place, upkeep("downgrade"), to)
     return version

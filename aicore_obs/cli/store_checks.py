@@ -100,8 +100,9 @@ def _check_file(store: Address, path: Path) -> Iterator[Finding]:
 
 def _check_content(store: Address, path: Path) -> Iterator[Finding]:
     if store.kind in DATABASES:
-        yield from _check_database(store)
+        # Before the database is opened: whoever closes it last empties the log.
         yield from _check_wal(path)
+        yield from _check_database(store)
     else:
         yield from _check_torn(store, path)
         yield from _check_reading(store)

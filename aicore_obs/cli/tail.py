@@ -37,7 +37,7 @@ _LISTS = frozenset({"tags", "flagged_for"})
 
 def tail(
     store: StoreArgument = None,
-    count: Annotated[int, typer.Option("-n", "--number", min=1, help="How many operations.")] = 20,
+    count: Annotated[int, typer.Option("-n", "--number", metavar="N", min=1, help="How many operations.")] = 20,
     where: Annotated[
         list[str] | None,
         typer.Option(
