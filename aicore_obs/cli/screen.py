@@ -39,8 +39,10 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Iter
     right = frozenset(numbers)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        # A person may fold what is too long, but an id that is cut cannot be copied.
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        # What is too long is folded and not cut off; an id stays on one line, so that it can be copied.
+        table.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column == "id"
+        )
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     wide = out if out.is_terminal else Console(file=out.file, width=PIPE_WIDTH, highlight=False)

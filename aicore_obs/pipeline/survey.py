@@ -96,6 +96,7 @@ def _look(path: Path) -> OwnerLook:
 def _is_alive(path: Path) -> bool:
     if not (path / LOCK_NAME).exists():
         return False
+    # Held for a moment: a neighbour that looks for the dead just now finds this one at its next look.
     owner = Owner.take(path)
     if owner is None:
         return True
