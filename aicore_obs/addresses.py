@@ -53,7 +53,7 @@ def address_of(place: str, options: StoreOptions) -> Address:
         return database_address(place, options)
     if Path(place).suffix.lower() in _FILE_KINDS:
         return file_address(place, options)
-    return database_address(f"sqlite:///{place}", options)
+    return _sqlite_file(Path(place), options)
 
 
 def without_password(url: str) -> str:
@@ -111,7 +111,11 @@ def _sqlite_address(url: str, options: StoreOptions) -> Address:
             f"db_url={url!r}: a file is needed, for example sqlite:///llm_metrics.db (relative) or "
             "sqlite:////var/lib/app/llm.db (absolute); a database in memory could not be read back"
         )
-    absolute = Path(path).expanduser().absolute()
+    return _sqlite_file(Path(path), options)
+
+
+def _sqlite_file(path: Path, options: StoreOptions) -> Address:
+    absolute = path.expanduser().absolute()
     return Address(kind="sqlite", name=f"sqlite:{absolute}", path=absolute, options=options)
 
 

@@ -16,7 +16,7 @@ from aicore_obs.capture.record import Content
 from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError, UnknownParameterError
 from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
 from aicore_obs.pipeline.portal import run_apart
-from aicore_obs.pipeline.processors import normalise
+from aicore_obs.pipeline.processors import normalise, own_names
 from aicore_obs.pipeline.road import Durability, Overflow, RoadOptions
 from aicore_obs.pipeline.writer import WriterOptions
 from aicore_obs.protocols import Address, Processor, Sink, Store, StoreOptions
@@ -109,12 +109,13 @@ def road_options(
         batch_interval_s=options.get("batch_interval_s", 0.2),
         write_timeout_s=options.get("write_timeout_s", 60.0),
     )
-    fingerprint = _fingerprint([spec.name for spec in specs], options.get("project"))
+    processors = (normalise(plugins.derive), *options.get("processors", ()))
+    fingerprint = _fingerprint([spec.name for spec in specs], options.get("project"), own_names(processors))
     writer = WriterOptions(
         directory=_journal_directory(addresses, options, fingerprint),
         fingerprint=fingerprint,
         sinks=specs,
-        processors=(normalise(plugins.derive), *options.get("processors", ())),
+        processors=processors,
         delivery=delivery,
         file_mode=store_options.file_mode,
     )
@@ -127,9 +128,9 @@ def road_options(
     )
 
 
-def _fingerprint(names: Iterable[str], project: str | None) -> str:
-    """Return what tells one road's records from another's: where they go and the project, no credentials."""
-    text = msgspec.json.encode([sorted(names), project])
+def _fingerprint(names: Iterable[str], project: str | None, processors: Sequence[str]) -> str:
+    """Return what tells one road's records from another's: where they go, the project, the steps; no credentials."""
+    text = msgspec.json.encode([sorted(names), project, *processors])
     return hashlib.sha256(text).hexdigest()[:16]
 
 

@@ -12,7 +12,7 @@ from aicore_obs.model import codec
 from aicore_obs.model.record import CODEC_VERSION
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.dead_letters import DeadLetters, for_record
-from aicore_obs.pipeline.journal import FileJournal
+from aicore_obs.pipeline.journal import FileJournal, header_of
 from aicore_obs.pipeline.owners import Owner, SinkPosition
 from aicore_obs.pipeline.segment import SegmentHeader, segment_start
 from tests.stored import operation, record_id
@@ -37,6 +37,7 @@ def leave(
     fingerprint: str = "0123456789abcdef",
     delivered: dict[str, int] | None = None,
     alive: bool = False,
+    processors: Sequence[str] = (),
     **fields: Any,
 ) -> Owner:
     """Leave operations in a journal's directory as a process does that died; ``alive``: its lock is held on.
@@ -44,7 +45,9 @@ def leave(
     ``delivered``: how many records, from the first, a sink has had; others have had none.
     """
     owner = Owner.create(directory)
-    journal = FileJournal(owner, fingerprint=fingerprint, sinks=sinks, allowance=Allowance(directory, 1024**3))
+    journal = FileJournal(
+        owner, header=header_of(fingerprint, sinks, processors), allowance=Allowance(directory, 1024**3)
+    )
     ends = [journal.end()]
     for number in numbers:
         assert journal.append(line(number, **fields)) is None

@@ -16,7 +16,7 @@ from aicore_obs.errors import ConfigurationError
 from aicore_obs.pipeline.stats import FlushResult, SinkStats
 
 
-def drain(
+def drain(  # noqa: PLR0913 - a command has the options that it has
     stores: StoresArgument = None,
     source: Annotated[
         Path | None,
@@ -33,14 +33,21 @@ def drain(
     ] = 30.0,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before delivering elsewhere.")] = False,
+    unprocessed: Annotated[
+        bool, typer.Option("--unprocessed", help="Also what an application's own processors have not seen.")
+    ] = False,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
     """Deliver what dead processes left for a store; what living ones hold is theirs.
 
     May be killed and run again at any time: nothing is stored twice. Processors that an application passed to its
-    collector do not run here. The exit code is 0 when nothing remains.
+    collector cannot run here; its records are left alone unless --unprocessed. The exit code is 0 when nothing remains.
     """
-    plan = _rescue(source, target, db_schema, yes=yes) if source or target else _plan(stores or [], db_schema)
+    if source or target:
+        plan = _rescue(source, target, db_schema, yes=yes, unprocessed=unprocessed)
+    else:
+        places = addresses(stores or [], db_schema)
+        plan = plan_for(journal_directories(places), places, unprocessed=unprocessed)
     results = _deliver(plan, patience_s)
     _show(results)
     for words in plan.left:
@@ -49,16 +56,11 @@ def drain(
         raise typer.Exit(1)
 
 
-def _plan(stores: Sequence[str], db_schema: str) -> Plan:
-    places = addresses(stores, db_schema)
-    return plan_for(journal_directories(places), places)
-
-
-def _rescue(source: Path | None, target: str | None, db_schema: str, *, yes: bool) -> Plan:
+def _rescue(source: Path | None, target: str | None, db_schema: str, *, yes: bool, unprocessed: bool) -> Plan:
     if source is None or target is None:
         raise ConfigurationError("--from DIR and --to URL go together: records are delivered elsewhere only when asked")
     place = address(target, db_schema)
-    plan = plan_rescue(journal_directories([place], source)[0], place)
+    plan = plan_rescue(journal_directories([place], source)[0], place, unprocessed=unprocessed)
     others = sorted({name for load in plan.loads for name in load.meant_for} - {place.name})
     if others and not yes:
         question = f"These records were accepted for {', '.join(others)}. Deliver them to {place.name} only?"

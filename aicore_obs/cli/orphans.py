@@ -46,12 +46,12 @@ class Plan(msgspec.Struct, kw_only=True):
     left: list[str] = []
 
 
-def plan_for(directories: Iterable[Path], stores: Sequence[Address]) -> Plan:
+def plan_for(directories: Iterable[Path], stores: Sequence[Address], *, unprocessed: bool = False) -> Plan:
     """Plan the delivery of what waits for these stores, to the sinks that it was accepted for."""
     names = {store.name for store in stores}
     plan = Plan()
     for directory in directories:
-        for owners in _dead(directory, plan):
+        for owners in _dead(directory, plan, unprocessed=unprocessed):
             sinks = owners[0].sinks
             found = [sink_address(name, stores) for name in sinks]
             missing = [name for name, one in zip(sinks, found, strict=True) if one is None]
@@ -66,10 +66,10 @@ def plan_for(directories: Iterable[Path], stores: Sequence[Address]) -> Plan:
     return plan
 
 
-def plan_rescue(directory: Path, target: Address) -> Plan:
+def plan_rescue(directory: Path, target: Address, *, unprocessed: bool = False) -> Plan:
     """Plan the delivery of everything that dead processes left in a directory, to one sink."""
     plan = Plan()
-    plan.loads += [_load(directory, owners, [target]) for owners in _dead(directory, plan)]
+    plan.loads += [_load(directory, owners, [target]) for owners in _dead(directory, plan, unprocessed=unprocessed)]
     return plan
 
 
@@ -111,7 +111,7 @@ def deliver(load: Load, *, patience_s: float, tell: Callable[[FlushResult], None
     return result
 
 
-def _dead(directory: Path, plan: Plan) -> list[list[OwnerLook]]:
+def _dead(directory: Path, plan: Plan, *, unprocessed: bool) -> list[list[OwnerLook]]:
     """Return the owners that can be delivered for, by fingerprint; say why others are left."""
     groups: dict[str, list[OwnerLook]] = {}
     for look in survey(directory):
@@ -122,6 +122,11 @@ def _dead(directory: Path, plan: Plan) -> list[list[OwnerLook]]:
                 plan.left.append(f"{look.path}: no readable segment; left alone")
         elif look.is_newer:
             plan.left.append(f"{look.path}: written by a newer version of aicore-obs; left alone, update this one")
+        elif look.header.processors and not unprocessed:
+            plan.left.append(
+                f"{look.path}: its application runs {', '.join(look.header.processors)} over its records: start it "
+                "again, or --unprocessed stores them without"
+            )
         else:
             groups.setdefault(look.header.fingerprint, []).append(look)
     return list(groups.values())

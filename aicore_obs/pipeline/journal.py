@@ -65,11 +65,9 @@ FULL = Refused("journal_full")
 class FileJournal:
     """The journal of one road on disk."""
 
-    def __init__(
-        self, owner: Owner, *, fingerprint: str, sinks: Sequence[str], allowance: Allowance, file_mode: int = 0o600
-    ) -> None:
+    def __init__(self, owner: Owner, *, header: SegmentHeader, allowance: Allowance, file_mode: int = 0o600) -> None:
         self.owner = owner
-        self._header = segment_start(_header(fingerprint, sinks))
+        self._header = segment_start(header)
         self._allowance = allowance
         self._segment_bytes = allowance.segment_bytes
         self._file_mode = file_mode
@@ -321,7 +319,8 @@ def _chunk(number: int, offset: int, pieces: Sequence[Piece]) -> Chunk:
     )
 
 
-def _header(fingerprint: str, sinks: Sequence[str]) -> SegmentHeader:
+def header_of(fingerprint: str, sinks: Sequence[str], processors: Sequence[str] = ()) -> SegmentHeader:
+    """Return the header of the segments that this process writes."""
     return SegmentHeader(
         format=SEGMENT_FORMAT,
         codec=CODEC_VERSION,
@@ -330,4 +329,5 @@ def _header(fingerprint: str, sinks: Sequence[str]) -> SegmentHeader:
         pid=os.getpid(),
         host=platform.node(),
         created=utc_now().isoformat(),
+        processors=tuple(processors),
     )

@@ -41,6 +41,11 @@ def normalise(derive: Callable[[Operation], Derived | None]) -> Processor:
     return normalised
 
 
+def own_names(processors: Sequence[Processor]) -> list[str]:
+    """Return the names of the application's own processors; the first is ours."""
+    return [str(getattr(one, "__qualname__", None) or type(one).__qualname__) for one in processors[1:]]
+
+
 def prepare(line: bytes, first: Processor, others: Sequence[Processor]) -> Prepared:
     """Decode one line and run the processors over it.
 

@@ -22,9 +22,10 @@ from aicore_obs.guard import log_window
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.delivery import Bell
 from aicore_obs.pipeline.forks import ForkLock
-from aicore_obs.pipeline.journal import FULL, FileJournal, MemoryJournal, Refused
+from aicore_obs.pipeline.journal import FULL, FileJournal, MemoryJournal, Refused, header_of
 from aicore_obs.pipeline.owners import Owner, bytes_in, owner_folders
 from aicore_obs.pipeline.portal import Portal
+from aicore_obs.pipeline.processors import own_names
 from aicore_obs.pipeline.stats import FlushResult, SinkStats, Stats
 from aicore_obs.pipeline.writer import Writer, WriterOptions
 
@@ -305,14 +306,8 @@ def _journal_for(options: RoadOptions) -> tuple[Allowance, FileJournal | MemoryJ
             _fall_back(options, writer.directory, error)
         else:
             allowance = Allowance(writer.directory, options.journal_max_bytes)
-            names = [spec.name for spec in writer.sinks]
-            journal = FileJournal(
-                owner,
-                fingerprint=writer.fingerprint,
-                sinks=names,
-                allowance=allowance,
-                file_mode=writer.file_mode,
-            )
+            header = header_of(writer.fingerprint, [spec.name for spec in writer.sinks], own_names(writer.processors))
+            journal = FileJournal(owner, header=header, allowance=allowance, file_mode=writer.file_mode)
             return allowance, journal
     allowance = Allowance(None, min(options.journal_max_bytes, options.memory_max_bytes))
     return allowance, MemoryJournal(allowance=allowance)

@@ -24,7 +24,11 @@ SEGMENT_FORMAT = 1
 
 
 class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who wrote a segment and where its records belong; ``sinks`` are names without credentials."""
+    """Who wrote a segment and where its records belong.
+
+    ``sinks`` are names without credentials; ``processors`` are the names of the application's own steps, which nobody
+    else can run.
+    """
 
     format: int
     codec: int
@@ -33,6 +37,7 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     pid: int
     host: str
     created: str
+    processors: tuple[str, ...] = ()
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):

@@ -69,6 +69,18 @@ def test_records_go_to_every_sink_that_they_were_accepted_for(tmp_path: Path) ->
     assert _stored(database) == ids(range(10))
 
 
+def test_records_wait_for_the_processors_of_their_application(tmp_path: Path) -> None:
+    """A step that masks or drops must not be gone round in silence; --unprocessed says that it may."""
+    database = tmp_path / "some.db"
+    leave(tmp_path / "some.db.journal", [f"sqlite:{database}"], range(3), processors=["mask_names"])
+    held = _run("drain", "some.db")
+    assert held.exit_code == 1
+    assert "mask_names" in held.stderr
+    assert not database.exists()
+    assert _run("drain", "some.db", "--unprocessed").exit_code == 0
+    assert _stored(database) == ids(range(3))
+
+
 def test_what_was_left_for_a_database_arrives(
     tmp_path: Path, postgres_url: str, postgres_server: PostgresServer
 ) -> None:
