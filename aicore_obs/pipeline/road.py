@@ -55,6 +55,7 @@ class Road:
         self._options = options
         self._lock = ForkLock()
         self._closed = False
+        self._writes = True
         self._begin()
         _roads.add(self)
         _install_hooks()
@@ -69,7 +70,7 @@ class Road:
         self._writer: Writer | None = None
         self._allowance, self._journal = _journal_for(self._options)
         directory = self._options.writer.directory
-        if directory is not None and sum(1 for _ in owner_folders(directory)) > 1:
+        if directory is not None and self._writes and sum(1 for _ in owner_folders(directory)) > 1:
             self._wake()
 
     @property
@@ -157,9 +158,14 @@ class Road:
 
     def _start(self) -> None:
         with self._lock:
-            if self._portal is None and not self._closed:
+            if self._portal is None and not self._closed and self._writes:
                 portal = Portal(THREAD_NAME, self._work)
-                portal.start()
+                try:
+                    portal.start()
+                except RuntimeError:
+                    # The interpreter is ending and starts no thread any more; the journal keeps what comes.
+                    self._writes = False
+                    return
                 self._portal = portal
 
     async def _work(self) -> None:
@@ -173,7 +179,8 @@ class Road:
         """Deliver everything that was accepted before; return the truth about it within ``timeout_s``."""
         if self._pid != os.getpid():
             self._begin_again()
-        if self._closed or (self._portal is None and self._journal.mark()[1] == 0 and not self._neighbours()):
+        idle = self._portal is None and self._journal.mark()[1] == 0 and not self._neighbours()
+        if self._closed or idle or not self._writes:
             return self._result(ok=self._nothing_pending())
         self._start()
         portal = self._portal
@@ -247,6 +254,13 @@ class Road:
         """Do as :meth:`flush`, and let other tasks run meanwhile."""
         return await anyio.to_thread.run_sync(self.flush, timeout_s, abandon_on_cancel=True)
 
+    def end(self, timeout_s: float) -> None:
+        """At the interpreter's exit: close; what is recorded later still, by others' exit handlers, is journaled."""
+        self.close(timeout_s)
+        self._writes = False
+        self._closed = False
+        self._pid = -1
+
     # -- fork and exit ---------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
@@ -293,7 +307,7 @@ def close_all() -> None:
     deadline = time.monotonic() + EXIT_TIMEOUT_S
     for road in list(_roads):
         if road._pid == os.getpid():  # noqa: SLF001 - our own class
-            road.close(max(0.0, deadline - time.monotonic()))
+            road.end(max(0.0, deadline - time.monotonic()))
 
 
 def _journal_for(options: RoadOptions) -> tuple[Allowance, FileJournal | MemoryJournal]:
