@@ -14,7 +14,7 @@ from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.dead_letters import DeadLetters, for_record
 from aicore_obs.pipeline.journal import FileJournal, header_of
 from aicore_obs.pipeline.owners import Owner, SinkPosition
-from aicore_obs.pipeline.segment import SegmentHeader, segment_start
+from aicore_obs.pipeline.segment import SegmentHeader, frame, segment_start
 from tests.stored import operation, record_id
 
 
@@ -61,19 +61,22 @@ def leave(
     return owner
 
 
-def leave_newer(directory: Path, sinks: Sequence[str]) -> Owner:
+def leave_newer(
+    directory: Path, sinks: Sequence[str], *, fingerprint: str = "0123456789abcdef", records: int = 0
+) -> Owner:
     """Leave a segment that a newer program wrote."""
     owner = Owner.create(directory)
     header = SegmentHeader(
         format=1,
         codec=CODEC_VERSION + 1,
-        fingerprint="0123456789abcdef",
+        fingerprint=fingerprint,
         sinks=tuple(sinks),
         pid=1,
         host="elsewhere",
         created="2099-01-01T00:00:00+00:00",
     )
-    owner.segment(1).write_bytes(segment_start(header))
+    frames = b"".join(frame(line(number)) for number in range(records))
+    owner.segment(1).write_bytes(segment_start(header) + frames)
     owner.segment(1).chmod(0o600)
     owner.release()
     return owner
