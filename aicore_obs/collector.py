@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 from aicore_obs import plugins
 from aicore_obs.addresses import address_of, check_place, database_address, file_address
 from aicore_obs.assembly import CollectorOptions, ask_store, check_names, places, road_key, road_options, store_options
-from aicore_obs.capture.record import Capture, Captured, RecordOptions
+from aicore_obs.capture.fields import RecordOptions, check_parameters
+from aicore_obs.capture.record import Capture, Captured
 from aicore_obs.context import is_suppressed
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.guard import log_window
@@ -166,7 +167,12 @@ class LlmOperationCollector:
         provider: str | None = None,
         **options: Unpack[RecordOptions],
     ) -> TimedOperation:
-        """Return a context manager (sync and async) that times a block and records it as one operation."""
+        """Return a context manager (sync and async) that times a block and records it as one operation.
+
+        Raises:
+            UnknownParameterError: a keyword that does not exist.
+        """
+        check_parameters(options, also=("response", "latency_ms"))
         arguments = {
             "completion_args": completion_args,
             "operation_type": operation_type,

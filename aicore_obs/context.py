@@ -13,6 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from aicore_obs.errors import UnknownParameterError
+from aicore_obs.guard import as_text, attempt
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ class bind(AbstractContextManager["bind"], AbstractAsyncContextManager["bind"]):
         if wrong:
             names = ", ".join(Context.__struct_fields__)
             raise UnknownParameterError(f"bind() does not take {', '.join(map(repr, wrong))}; it takes: {names}")
-        self._values = values
+        self._values = {name: _checked(name, value) for name, value in values.items() if value is not None}
         self._tokens: list[Token[Context]] = []
 
     def __enter__(self) -> Self:
@@ -90,6 +91,19 @@ class bind(AbstractContextManager["bind"], AbstractAsyncContextManager["bind"]):
         self.__exit__()
 
 
+def _checked(name: str, value: Any) -> Any:
+    """Return a value as a record holds it: ids and tags as text, labels as text by text, extras as a dict."""
+    if name == "tags":
+        items = [value] if isinstance(value, str) else attempt(lambda: list(value)).value
+        return tuple(map(as_text, [value] if items is None else items))
+    if name not in ("labels", "extras"):
+        return as_text(value)
+    # What is no mapping is kept all the same.
+    pairs = attempt(lambda: dict(value)).value if isinstance(value, Mapping) else None
+    pairs = {"value": value} if pairs is None else pairs
+    return pairs if name == "extras" else {as_text(key): as_text(text) for key, text in pairs.items()}
+
+
 def _merged(outer: Context, values: Mapping[str, Any]) -> Context:
     changes = dict(values)
     for name in ("labels", "extras"):
@@ -97,4 +111,4 @@ def _merged(outer: Context, values: Mapping[str, Any]) -> Context:
             changes[name] = {**getattr(outer, name), **changes[name]}
     if changes.get("tags"):
         changes["tags"] = tuple(dict.fromkeys((*outer.tags, *changes["tags"])))
-    return msgspec.structs.replace(outer, **{name: value for name, value in changes.items() if value is not None})
+    return msgspec.structs.replace(outer, **changes)

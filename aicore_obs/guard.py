@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import Generic, ParamSpec, TypeVar
 
 import msgspec
@@ -36,6 +37,14 @@ def attempt(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outco
         return Outcome(error=error)
 
 
+def rescued(work: Callable[P, T], rescue: Callable[..., T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what ``work`` returns; when it raises, what ``rescue`` makes of the error and the same arguments."""
+    try:
+        return work(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - the one guard for foreign code
+        return rescue(error, *args, **kwargs)
+
+
 async def attempt_async(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
     """Await foreign code and return what it returned or raised; cancellation passes.
 
@@ -49,6 +58,14 @@ async def attempt_async(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwa
         return Outcome(error=error)
     except BaseException as error:  # noqa: BLE001 - as above
         return Outcome(error=RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def as_text(value: object) -> str:
+    """Return any value as text: an enum's value, else its ``str``, else the name of its type; never raises."""
+    if isinstance(value, Enum):
+        value = value.value
+    text = str.__str__(value) if isinstance(value, str) else attempt(str, value).value
+    return text if isinstance(text, str) else f"<{type(value).__name__}>"
 
 
 class LogWindow:

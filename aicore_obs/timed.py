@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,8 +11,8 @@ from typing import Any, Self
 class TimedOperation:
     """One call in progress; made by ``collector.operation(…)``, for ``with`` and ``async with``.
 
-    Set ``response`` to what came back; ``extras`` may be filled; ``error`` is set by itself when the block raises
-    (cancellation included) and may be set by hand. After the block ``id`` is the operation's id.
+    Set ``response`` to what came back; ``extras`` may be filled; ``error`` may be set by hand, and is taken from the
+    block when that raises (cancellation included). After the block ``id`` is the operation's id.
     """
 
     def __init__(
@@ -24,7 +24,10 @@ class TimedOperation:
     ) -> None:
         self.response: Any = arguments.pop("response", None)
         self.error: BaseException | str | None = arguments.pop("error", None)
-        self.extras: dict[str, Any] = dict(arguments.pop("extras", None) or {})
+        extras = arguments.pop("extras", None)
+        # Never raises: what is no mapping is kept all the same.
+        given = {} if extras is None else {"value": extras}
+        self.extras: dict[str, Any] = dict(extras) if isinstance(extras, Mapping) else given
         self.id: str | None = None
         self._record, self._arecord, self._offer = record, arecord, offer
         self._arguments = arguments
@@ -43,7 +46,8 @@ class TimedOperation:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        # While an exception is on its way nothing may wait, and nothing may take its place.
+        # The exception itself is not kept: it would hold the frames of the block until the garbage is collected.
+        # While one is on its way nothing may wait, and nothing may take its place.
         self.id = (self._record if error is None else self._offer)(**self._finished(error))
 
     async def __aenter__(self) -> Self:
@@ -57,12 +61,12 @@ class TimedOperation:
         else:
             self.id = await self._arecord(**self._finished(None))
 
-    def _finished(self, error: BaseException | None) -> dict[str, Any]:
+    def _finished(self, raised: BaseException | None) -> dict[str, Any]:
         now = time.perf_counter()
         arguments = {
             **self._arguments,
             "response": self.response,
-            "error": error if error is not None else self.error,
+            "error": self.error if raised is None else raised,
             "extras": self.extras or None,
         }
         arguments.setdefault("latency_ms", (now - self._started) * 1000)

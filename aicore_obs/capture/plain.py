@@ -8,49 +8,42 @@ serialiser, numpy values, protocol buffers. :func:`to_plain` is the slow road fo
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
+from aicore_obs.capture.scrub import scrub
 from aicore_obs.guard import attempt
 
 MAX_DEPTH = 64
 MAX_REPR = 10_000
-
-
-class OddObjects(threading.local):
-    """Whether, on this thread and since the last look, an object had to be kept as its ``repr``."""
-
-    seen = False
-
-    def pop(self) -> bool:
-        """Return whether there was one, and forget it."""
-        seen, self.seen = self.seen, False
-        return seen
-
-
-odd_objects = OddObjects()
+# Python refuses to print larger numbers in decimal (sys.set_int_max_str_digits cannot be set below 640 digits).
+_MAX_DECIMAL_BITS = 2_000
 
 
 class Changes(msgspec.Struct):
     """What :func:`to_plain` had to change in one value."""
 
-    escaped: bool = False
+    has_surrogates: bool = False
     kinds: set[str] = msgspec.field(default_factory=set)
 
 
 def encode_hook(value: Any) -> Any:
-    """Return plain data for an object that the encoder does not know; never raises."""
-    for fits, convert in _CONVERTERS:
-        if fits(value):
-            plain = attempt(convert, value)
-            if plain.error is None and plain.value is not value:
-                return plain.value
-    odd_objects.seen = True
-    return _repr(value)
+    """Return plain data for an object that the encoder does not know.
+
+    Raises:
+        TypeError: nobody knows it, or it holds NaN: the slow road keeps it, and marks it.
+    """
+    if _is_pydantic(value):
+        text = attempt(_pydantic_json, value).value
+        if text is not None:
+            return msgspec.Raw(text)
+    outcome = attempt(_converted, value)
+    if outcome.error is not None or holds_nan(outcome.value):
+        raise TypeError("no JSON, or NaN inside") from outcome.error
+    return outcome.value
 
 
 def holds_nan(*values: Any) -> bool:
@@ -67,10 +60,26 @@ def holds_nan(*values: Any) -> bool:
     return (b"\xf8" in packed and _NAN in packed) or (b"\xf0" in packed and _INFINITY in packed)
 
 
-def to_plain(value: Any, *, depth: int = 0) -> tuple[Any, Changes]:
-    """Return ``value`` as dicts, lists, text, numbers, booleans and None that always encode, and what it took."""
+def to_plain(value: Any) -> tuple[Any, Changes]:
+    """Return ``value`` as dicts, lists, text, numbers, booleans and None, and what had to be changed for it.
+
+    Text may still hold lone surrogates, integers may be long: :func:`encodable` deals with both.
+    """
     walk = _Walk()
-    return walk.plain(value, depth), walk.changes
+    return walk.plain(value, 0), walk.changes
+
+
+def encodable(value: Any, change_text: Callable[[str], str]) -> Any:
+    """Return plain data that the encoder takes: every text and key changed, integers past its 64 bits as JSON."""
+    if isinstance(value, str):
+        return change_text(value)
+    if isinstance(value, dict):
+        return {change_text(key): encodable(item, change_text) for key, item in value.items()}
+    if isinstance(value, list):
+        return [encodable(item, change_text) for item in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return msgspec.Raw(b"%d" % value)
+    return value
 
 
 def printable(text: str) -> str:
@@ -79,7 +88,6 @@ def printable(text: str) -> str:
 
 
 _packer = msgspec.msgpack.Encoder(enc_hook=lambda _: None)
-_encoder = msgspec.json.Encoder(enc_hook=encode_hook)
 _NAN = b"\xf8" + bytes(6)
 _INFINITY = b"\xf0" + bytes(6)
 
@@ -89,100 +97,145 @@ class _Walk:
 
     def __init__(self) -> None:
         self.changes = Changes()
+        # Containers and objects that are being walked: one that comes again inside itself has no end.
+        self._path: set[int] = set()
 
     def plain(self, value: Any, depth: int) -> Any:
-        if value is None or isinstance(value, bool):
+        if value is None or value is True or value is False:
             return value
-        for kind, convert in self._KINDS:
+        # Objects that stand for others may raise when they are only asked what they are.
+        outcome = attempt(self._known_kind, value, depth)
+        return outcome.value if outcome.error is None else self._as_repr(value)
+
+    def _known_kind(self, value: Any, depth: int) -> Any:
+        for kind, convert in self._SCALARS:
             if isinstance(value, kind):
-                return convert(self, value, depth)
-        return self._other(value, depth)
-
-    def _text(self, value: str, _depth: int) -> str:
-        if value.isascii():
-            return str(value)
+                return convert(self, value)
+        if depth >= MAX_DEPTH or id(value) in self._path:
+            return self._as_repr(value)
+        self._path.add(id(value))
         try:
-            value.encode()
-        except UnicodeEncodeError:
-            self.changes.escaped = True
-            self.changes.kinds.add("lone surrogates escaped")
-        return str(value)
+            return self._compound(value, depth + 1)
+        finally:
+            self._path.discard(id(value))
 
-    def _whole(self, value: int, _depth: int) -> Any:
-        # The encoder stops at 64 bits; JSON does not.
-        return int(value) if -(2**63) <= value < 2**63 else msgspec.Raw(b"%d" % value)
+    def _compound(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            items = attempt(lambda: list(value.items())).value
+            return self._as_repr(value) if items is None else self._mapping(items, depth)
+        if isinstance(value, list | tuple | Set):
+            parts = attempt(lambda: list(value)).value
+            return self._as_repr(value) if parts is None else [self.plain(part, depth) for part in parts]
+        fields = _fields(value)
+        if fields is not None:
+            return self._mapping(fields, depth)
+        # What the encoder knows (dates, UUIDs, …) becomes plain data one way, an object of a stranger another.
+        known = attempt(msgspec.to_builtins, value)
+        inner = known if known.error is None else attempt(_converted, value)
+        return self._as_repr(value) if inner.error is not None else self.plain(inner.value, depth)
 
-    def _fraction(self, value: float, _depth: int) -> float | str:
+    def _text(self, value: str) -> str:
+        text = str.__str__(value)
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                self.changes.has_surrogates = True
+                self.changes.kinds.add("lone surrogates escaped")
+        return text
+
+    def _whole(self, value: int) -> int | str:
+        number = int(value)
+        if number.bit_length() <= _MAX_DECIMAL_BITS:
+            return number
+        self.changes.kinds.add("long integers in hexadecimal")
+        return hex(number)
+
+    def _fraction(self, value: float) -> float | str:
         if math.isfinite(value):
             return float(value)
         # The words of protocol buffers' JSON mapping.
         self.changes.kinds.add("NaN or infinity as text")
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
-    def _mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
-        if depth >= MAX_DEPTH:
-            return self._as_repr(value)
-        items = attempt(lambda: list(value.items())).value or []
-        return {self._key(key): self.plain(item, depth + 1) for key, item in items}
+    def _mapping(self, items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
+        for key, item in items:
+            name = self._key(key)
+            while name in plain:
+                name += f" ({type(key).__name__})"
+            plain[name] = self.plain(item, depth)
+        return plain
 
     def _key(self, key: Any) -> str:
         if isinstance(key, str):
-            return self._text(key, 0)
+            return self._text(key)
+        # As the encoder writes them: numbers, dates, UUIDs, enums.
+        known = attempt(msgspec.to_builtins, key).value
+        if isinstance(known, str | int | float) and not isinstance(known, bool):
+            return self._text(str(known))
         self.changes.kinds.add("keys as text")
         return printable(_repr(key))
 
-    def _items(self, value: Iterable[Any], depth: int) -> Any:
-        if depth >= MAX_DEPTH:
-            return self._as_repr(value)
-        return [self.plain(item, depth + 1) for item in attempt(lambda: list(value)).value or []]
-
-    def _other(self, value: Any, depth: int) -> Any:
-        if depth >= MAX_DEPTH:
-            return self._as_repr(value)
-        odd_objects.pop()
-        text = attempt(_encoder.encode, value)
-        if text.value is not None and not odd_objects.pop():
-            # The encoder knows the object: what it wrote is plain by construction.
-            return msgspec.json.decode(text.value)
-        inner = encode_hook(value)
-        if odd_objects.pop() or isinstance(inner, str | msgspec.Raw):
-            return self._as_repr(value)
-        return self.plain(inner, depth + 1)
-
     def _as_repr(self, value: Any) -> str:
         self.changes.kinds.add("objects as repr")
-        return self._text(_repr(value), 0)
+        return self._text(_repr(value))
 
-    _KINDS: tuple[tuple[Any, Callable[[_Walk, Any, int], Any]], ...] = (
-        (str, _text),
-        (int, _whole),
-        (float, _fraction),
-        (Mapping, _mapping),
-        ((list, tuple, Set), _items),
-    )
+    _SCALARS: tuple[tuple[Any, Callable[[_Walk, Any], Any]], ...] = ((str, _text), (int, _whole), (float, _fraction))
 
 
-def with_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """Return plain data with every text and key changed."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {change(key): with_texts(item, change) for key, item in value.items()}
-    return [with_texts(item, change) for item in value] if isinstance(value, list) else value
+def _fields(value: Any) -> list[tuple[str, Any]] | None:
+    """Return names and values of a dataclass, an attrs class or a struct; one level, so that circles are seen."""
+    kind = type(value)
+    names = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", None)
+    if names is None:
+        names = [attribute.name for attribute in getattr(kind, "__attrs_attrs__", ())] or None
+    return None if names is None else [(name, getattr(value, name, None)) for name in names]
 
 
 def _repr(value: Any) -> str:
     text = attempt(repr, value).value
-    return (text if isinstance(text, str) else f"<{type(value).__name__}: repr failed>")[:MAX_REPR]
+    shown = text[:MAX_REPR] if isinstance(text, str) else f"<{type(value).__name__}: repr failed>"
+    return scrub(shown)
+
+
+def _converted(value: Any) -> Any:
+    """Return what the first converter that fits and works makes of an object.
+
+    Raises:
+        TypeError: there is none. Generators and streams are among these: they are never consumed.
+    """
+    for fits, convert in _CONVERTERS:
+        if fits(value):
+            plain = attempt(convert, value)
+            if plain.error is None and plain.value is not value:
+                return plain.value
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def _is_pydantic(value: Any) -> bool:
     return hasattr(type(value), "model_dump_json")
 
 
-def _from_pydantic(value: Any) -> Any:
+def _pydantic_json(value: Any) -> str:
+    """Return an object's own JSON in one line.
+
+    Raises:
+        msgspec.DecodeError: what it wrote is no JSON.
+    """
     # SDKs build their objects without validation; warnings about that are none of our caller's business.
-    return msgspec.Raw(value.model_dump_json(warnings=False))
+    text: str = value.model_dump_json(warnings=False)
+    theirs = getattr(type(value).model_dump_json, "__module__", "") == "pydantic.main"
+    # A search for one character first: it is ten times faster than one for a word.
+    odd = ("N" in text and "NaN" in text) or ("I" in text and "Infinity" in text)
+    if theirs and not odd:
+        return text
+    return msgspec.json.format(text, indent=-1)
+
+
+def _from_pydantic(value: Any) -> Any:
+    text = attempt(_pydantic_json, value).value
+    return value.model_dump(warnings=False) if text is None else msgspec.json.decode(text)
 
 
 def _is_array(value: Any) -> bool:
@@ -217,12 +270,13 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _from_exception(value: BaseException) -> dict[str, str]:
-    return {"type": type(value).__name__, "message": str(value)}
+    return {"type": type(value).__name__, "message": scrub(str(value))}
 
 
-# The first that fits and works is taken. Generators and streams fit none: they are never consumed.
+# The first that fits and works is taken.
 _CONVERTERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (_is_pydantic, _from_pydantic),
+    (lambda value: isinstance(value, msgspec.Raw), msgspec.json.decode),
     (_is_array, lambda value: value.tolist()),
     (_is_proto_plus, lambda value: type(value).to_dict(value)),
     (_is_message, _from_message),

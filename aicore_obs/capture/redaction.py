@@ -7,94 +7,118 @@ those are the user's content, and the ``redact`` hook is there for them. Keys ar
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aicore_obs.capture.plain import to_plain
+from aicore_obs.capture.scrub import REDACTED, looks_like_key, scrub, without_url_secrets
 
-REDACTED = "[redacted]"
-
+# Whole names, lower case, without "_" and "-": ``api_key``, ``API-Key`` and ``apiKey`` are one.
 _SECRET_NAMES = frozenset(
     {
-        "access_key",
-        "access_key_id",
-        "access_token",
-        "api_key",
-        "api_token",
+        "accesskey",
+        "accesskeyid",
+        "accesstoken",
+        "accountkey",
         "apikey",
+        "apisecret",
+        "apitoken",
         "auth",
-        "auth_token",
         "authorization",
-        "aws_access_key_id",
-        "aws_secret_access_key",
-        "aws_session_token",
-        "azure_ad_token",
+        "authtoken",
+        "awsaccesskeyid",
+        "awssessiontoken",
+        "azureadtoken",
         "bearer",
-        "bearer_token",
-        "client_secret",
-        "connection_string",
+        "bearertoken",
+        "bottoken",
+        "clientsecret",
+        "connectionstring",
         "cookie",
+        "cookies",
         "credential",
         "credentials",
-        "id_token",
+        "ghtoken",
+        "githubtoken",
+        "hftoken",
+        "idtoken",
+        "jwt",
+        "oauthtoken",
+        "ocpapimsubscriptionkey",
         "passphrase",
         "passwd",
         "password",
-        "private_key",
-        "proxy_authorization",
+        "privatekey",
+        "proxyauthorization",
         "pwd",
-        "refresh_token",
-        "sas_token",
+        "refreshtoken",
+        "sastoken",
         "secret",
-        "secret_access_key",
-        "secret_key",
+        "secretaccesskey",
+        "secretkey",
         "secrets",
-        "security_token",
-        "session_token",
-        "set_cookie",
-        "signing_key",
+        "securitytoken",
+        "sessiontoken",
+        "setcookie",
+        "sharedaccesskey",
+        "signingkey",
+        "slacktoken",
+        "subscriptionkey",
         "token",
-        "x_amz_security_token",
-        "x_api_key",
-        "x_auth_token",
-        "x_goog_api_key",
+        "xamzsecuritytoken",
+        "xapikey",
+        "xauthtoken",
+        "xfunctionskey",
+        "xgoogapikey",
     }
 )
-_SECRET_ENDINGS = ("_api_key", "_apikey", "_secret", "_secret_key", "_password", "_access_token", "_auth_token")
-# What people say and what they describe: content, and JSON Schema properties (which may be *named* "password").
+_SECRET_ENDINGS = (
+    "accesstoken",
+    "apikey",
+    "apitoken",
+    "authtoken",
+    "clientsecret",
+    "oauthtoken",
+    "password",
+    "privatekey",
+    "refreshtoken",
+    "secretkey",
+    "sessiontoken",
+)
+# Shorter words that end a name only as a word of their own.
+_SECRET_LAST_WORDS = ("_secret", "_passwd", "_pwd", "_credentials")
+# What people say and what they describe: content, and JSON Schema's names (which may *be* "password").
 _CONTENT_NAMES = frozenset(
     {
-        "messages",
-        "message",
-        "input",
-        "inputs",
-        "prompt",
-        "prompts",
+        "$defs",
         "content",
         "contents",
+        "definitions",
+        "dependentrequired",
+        "dependentschemas",
+        "documents",
+        "input",
+        "inputs",
+        "instructions",
+        "message",
+        "messages",
+        "patternproperties",
+        "prompt",
+        "prompts",
+        "properties",
+        "query",
+        "system",
+        "systeminstruction",
+        "systemprompt",
         "text",
         "texts",
-        "instructions",
-        "system",
-        "system_instruction",
-        "system_prompt",
-        "documents",
-        "query",
-        "properties",
     }
 )
 _PLAIN_SCALARS = frozenset({int, float, bool, type(None)})
 _CACHE_SIZE = 4096
-_verdicts: dict[str, str] = {}
-
-_URL_PASSWORD = re.compile(r"(?<=://)([^\s/?#:@]*):([^\s/?#@]+)@")
-_SCHEMES = ("Bearer ", "bearer ", "Basic ", "basic ")
-_ASSIGNMENT = re.compile(
-    r"(?i)\b((?:[a-z]+[_-])*(?:api[_-]?key|password|passwd|secret|token|authorization))"
-    r"(['\"]?\s*[=:]\s*)(?:(?:bearer|basic)\s+)?(['\"]?)[^'\",\s)}\]]+"
-)
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|rk|xai|gsk|hf|r8)[-_][A-Za-z0-9_-]{16,}|(?i:\bbearer\s+)[A-Za-z0-9._~+/-]{16,}=*")
+_verdicts: dict[Any, str] = {}
+_SCHEMES = ("Bearer ", "bearer ", "BEARER ", "Basic ", "basic ", "BASIC ")
+_KEY_STARTS = ("sk-", "sk_", "pk-", "rk_", "xai-", "gsk_", "hf_", "r8_", "gh", "glpat-", "xox", "AIza", "AKIA")
 
 
 def without_secrets(value: Any) -> Any:
@@ -104,40 +128,27 @@ def without_secrets(value: Any) -> Any:
         return _clean_mapping(value)
     if kind is str:
         return _clean_text(value)
-    if kind in _PLAIN_SCALARS:
+    if kind in _PLAIN_SCALARS or kind is bytes:
         return value
     if kind is list or kind is tuple:
         return _clean_sequence(value)
-    if isinstance(value, bytes | bytearray):
-        return value
     # An object of a stranger may hold a secret in an attribute: look at what would be written of it.
     plain, _ = to_plain(value)
-    return without_secrets(plain) if type(plain) in _CONTAINERS else plain
-
-
-_CONTAINERS = frozenset({dict, list})
-
-
-def without_url_passwords(text: str) -> str:
-    """Return ``text`` with the password of every URL in it replaced."""
-    return _URL_PASSWORD.sub(rf"\1:{REDACTED}@", text)
-
-
-def scrub(text: str) -> str:
-    """Return free text (an error message, a repr) without URL passwords and what looks like a key or a token."""
-    text = _ASSIGNMENT.sub(rf"\1\2\3{REDACTED}", without_url_passwords(text))
-    return _KEY_LIKE.sub(REDACTED, text)
+    if type(plain) is str:
+        text = scrub(plain)
+        return value if text == plain else text
+    clean = without_secrets(plain)
+    return value if clean is plain else clean
 
 
 def _clean_mapping(mapping: Mapping[Any, Any]) -> Any:
     copy: dict[Any, Any] | None = None
     for key, item in mapping.items():
-        verdict = _verdicts.get(key) if type(key) is str else "look"
-        if verdict is None:
-            verdict = _judge(key)
-        if verdict == "content" or (verdict == "look" and type(item) in _PLAIN_SCALARS):
+        verdict = _verdicts.get(key) or _judge(key)
+        kind = type(item)
+        if verdict == "content" or (verdict == "look" and kind in _PLAIN_SCALARS):
             continue
-        clean = without_secrets(item) if verdict == "look" else _hidden(item)
+        clean = (_clean_text(item) if kind is str else without_secrets(item)) if verdict == "look" else _hidden(item)
         if clean is not item:
             copy = dict(mapping) if copy is None else copy
             copy[key] = clean
@@ -145,33 +156,58 @@ def _clean_mapping(mapping: Mapping[Any, Any]) -> Any:
 
 
 def _clean_sequence(items: list[Any] | tuple[Any, ...]) -> Any:
-    if len(items) == 2 and type(items[0]) is str and (_verdicts.get(items[0]) or _judge(items[0])) == "secret":
-        return [items[0], _hidden(items[1])]
-    clean = [without_secrets(item) for item in items]
-    return clean if any(new is not old for new, old in zip(clean, items, strict=True)) else items
+    copy: list[Any] | None = None
+    for index, item in enumerate(items):
+        kind = type(item)
+        if kind in _PLAIN_SCALARS:
+            continue
+        is_pair = (kind is tuple or kind is list) and len(item) == 2
+        clean = _clean_pair(item) if is_pair else without_secrets(item)
+        if clean is not item:
+            copy = list(items) if copy is None else copy
+            copy[index] = clean
+    return items if copy is None else copy
+
+
+def _clean_pair(pair: list[Any] | tuple[Any, Any]) -> Any:
+    """Return an element of a list of headers (name, value); two texts on their own are no header."""
+    name = pair[0]
+    if type(name) in _NAMES and (_verdicts.get(name) or _judge(name)) == "secret":
+        hidden = _hidden(pair[1])
+        return pair if hidden is pair[1] else [name, hidden]
+    return _clean_sequence(pair)
+
+
+_NAMES = frozenset({str, bytes})
 
 
 def _clean_text(text: str) -> str:
     if text.startswith(_SCHEMES):
         return text.split(" ", 1)[0] + " " + REDACTED
-    return without_url_passwords(text) if "://" in text and "@" in text else text
+    if text.startswith(_KEY_STARTS) and looks_like_key(text):
+        return REDACTED
+    return without_url_secrets(text) if "://" in text and ("@" in text or "=" in text) else text
 
 
 def _hidden(item: Any) -> Any:
     return item if item is None or item is True or item is False else REDACTED
 
 
-def _judge(key: str) -> str:
-    name = key.lower().replace("-", "_")
-    if name in _SECRET_NAMES or name.endswith(_SECRET_ENDINGS):
+def _judge(key: Any) -> str:
+    """Return what a key says of its value: ``secret``, ``content``, or ``look`` at it."""
+    kind = type(key)
+    if kind is not str and kind is not bytes:
+        return "look"
+    name = key.decode("latin-1") if kind is bytes else key
+    name = name.lower().replace("-", "_")
+    bare = name.replace("_", "")
+    if bare in _SECRET_NAMES or bare.endswith(_SECRET_ENDINGS) or name.endswith(_SECRET_LAST_WORDS):
         verdict = "secret"
     else:
-        verdict = "content" if name in _CONTENT_NAMES else "look"
-    if len(_verdicts) < _CACHE_SIZE:
+        verdict = "content" if bare in _CONTENT_NAMES else "look"
+    if len(_verdicts) < _CACHE_SIZE and len(key) <= _MAX_CACHED_NAME:
         _verdicts[key] = verdict
     return verdict
 
 
-def secret_names() -> Iterable[str]:
-    """Return the whole names of keys whose values are always removed."""
-    return sorted(_SECRET_NAMES)
+_MAX_CACHED_NAME = 100
