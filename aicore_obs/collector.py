@@ -167,11 +167,7 @@ class LlmOperationCollector:
         provider: str | None = None,
         **options: Unpack[RecordOptions],
     ) -> TimedOperation:
-        """Return a context manager (sync and async) that times a block and records it as one operation.
-
-        Raises:
-            UnknownParameterError: a keyword that does not exist.
-        """
+        """Return a context manager (sync and async) that times a block and records it; unknown keywords raise here."""
         check_parameters(options, also=("response", "latency_ms"))
         arguments = {
             "completion_args": completion_args,
