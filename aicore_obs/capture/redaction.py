@@ -73,6 +73,7 @@ _SECRET_NAMES = frozenset(
     }
 )
 _SECRET_ENDINGS = (
+    "accesskey",
     "accesstoken",
     "apikey",
     "apitoken",
