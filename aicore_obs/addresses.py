@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from aicore_obs.errors import ConfigurationError, StoreDamagedError
 from aicore_obs.plugins import load, third_parties
 from aicore_obs.protocols import Address, StoreOptions
+from aicore_obs.settings import absolute
 
 _FILE_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SQLITE_SCHEMES = frozenset({"sqlite", "sqlite+aiosqlite"})
@@ -21,11 +22,11 @@ def file_address(path: str | Path, options: StoreOptions) -> Address:
     Raises:
         ConfigurationError: the ending is not one of ours.
     """
-    absolute = Path(path).expanduser().absolute()
-    kind = _FILE_KINDS.get(absolute.suffix.lower())
+    file = absolute("storage_path", path)
+    kind = _FILE_KINDS.get(file.suffix.lower())
     if kind is None:
         raise ConfigurationError(f"storage_path={str(path)!r}: the file must end in {', '.join(_FILE_KINDS)}")
-    return Address(kind=kind, name=f"{kind}:{absolute}", path=absolute, options=options)
+    return Address(kind=kind, name=f"{kind}:{file}", path=file, options=options)
 
 
 def database_address(url: str, options: StoreOptions) -> Address:
@@ -57,12 +58,17 @@ def address_of(place: str, options: StoreOptions) -> Address:
 
 
 def without_password(url: str) -> str:
-    """Return a URL that may be printed."""
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    user, at, host = authority.rpartition("@")
+    """Return a URL that may be printed; in a malformed one, all that could be a password goes."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    place = rest.split("?", 1)[0]
+    user, at, host = (rest if _cuts_through_password(rest) else place).rpartition("@")
     shown = f"{user.split(':', 1)[0]}@{host}" if at else host
-    return f"{scheme}{separator}{shown}{slash}{path.split('?', 1)[0]}"
+    return f"{scheme}{separator}{shown.split('?', 1)[0]}"
+
+
+def _cuts_through_password(rest: str) -> bool:
+    """Whether the first "?" is within a password: names of parameters hold no "@"."""
+    return "@" in rest.partition("?")[2].split("=", 1)[0]
 
 
 def check_place(address: Address) -> None:
@@ -106,30 +112,68 @@ def _check_start(address: Address, path: Path) -> None:
 def _sqlite_address(url: str, options: StoreOptions) -> Address:
     given = url.split(":", 1)[1].split("?", 1)[0]
     path = unquote(given.removeprefix("///")) if given.startswith("///") else ""
-    if not path or path == ":memory:":
+    if not path or path == ":memory:" or path.startswith("file:"):
         raise ConfigurationError(
-            f"db_url={url!r}: a file is needed, for example sqlite:///llm_metrics.db (relative) or "
+            f"db_url={without_password(url)!r}: a file is needed, for example sqlite:///llm_metrics.db (relative) or "
             "sqlite:////var/lib/app/llm.db (absolute); a database in memory could not be read back"
         )
     return _sqlite_file(Path(path), options)
 
 
 def _sqlite_file(path: Path, options: StoreOptions) -> Address:
-    absolute = path.expanduser().absolute()
-    return Address(kind="sqlite", name=f"sqlite:{absolute}", path=absolute, options=options)
+    file = absolute("db_url", path)
+    return Address(kind="sqlite", name=f"sqlite:{file}", path=file, options=options)
 
 
 def _postgres_address(url: str, options: StoreOptions) -> Address:
-    parts = urlsplit(url)
+    scheme, _, rest = url.partition("://")
+    parts = _split(url)
+    given = dict(parse_qsl(parts.query))
+    user = parts.username or given.get("user", "")
+    database = unquote(parts.path.lstrip("/")) or given.get("dbname") or given.get("database") or user
+    name = f"postgresql://{_hosts(url, parts, given)}/{database}#{options.db_schema}"
+    return Address(kind="postgresql", name=name, url=f"{scheme.lower()}://{rest}", options=options)
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL whose password, if any, is where it belongs and nowhere else."""
     try:
-        host, port = parts.hostname, parts.port or 5432
-    except ValueError as error:
-        raise ConfigurationError(f"db_url={without_password(url)!r}: {error}") from error
-    database = unquote(parts.path.lstrip("/"))
-    host = host or _host_parameter(parts) or "localhost"
-    name = f"postgresql://{host}:{port}/{database or parts.username or ''}#{options.db_schema}"
-    return Address(kind="postgresql", name=name, url=url, options=options)
+        parts = urlsplit(url)
+    except ValueError:
+        raise _malformed(url) from None  # its message may quote the password
+    _, separator, rest = url.partition("://")
+    if not separator or parts.fragment or "@" in parts.path or _cuts_through_password(rest):
+        raise _malformed(url)
+    return parts
 
 
-def _host_parameter(parts: SplitResult) -> str | None:
-    return parse_qs(parts.query).get("host", [None])[0]
+def _hosts(url: str, parts: SplitResult, given: dict[str, str]) -> str:
+    """Return ``host:port``, or several with commas between them, as libpq understands the URL."""
+    hosts = unquote(parts.netloc.rpartition("@")[2]) or given.get("host") or "localhost"
+    ports = given.get("port", "5432").split(",")
+    shown = []
+    for index, one in enumerate(hosts.split(",")):
+        host, port = _host_and_port(one)
+        port = port or ports[min(index, len(ports) - 1)]
+        if not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 2**16):
+            raise _malformed(url)
+        host = host if host.startswith("/") else host.lower()
+        shown.append(f"{host or 'localhost'}:{int(port)}")
+    return ",".join(shown)
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    if text.startswith("/"):  # the folder of a socket
+        return text, ""
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        return host, port.removeprefix(":")
+    host, _, port = text.partition(":")
+    return host, port
+
+
+def _malformed(url: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"db_url={without_password(url)!r}: host, port or password cannot be told apart; a URL is "
+        "postgresql://user:password@host:5432/database, with @ : / ? # in a password or a name as %40 %3A %2F %3F %23"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -59,11 +60,23 @@ def state_directories() -> list[Path]:
     """Return where a journal without a file store beside it may live, the best first."""
     asked = _text("AICORE_OBS_STATE_DIR")
     if asked is not None:
-        return [Path(asked).expanduser().absolute()]
+        return [absolute("AICORE_OBS_STATE_DIR", asked)]
     return [
         Path(platformdirs.user_state_dir("aicore-obs", appauthor=False)),
         Path(tempfile.gettempdir()) / f"aicore-obs-{_user()}",
     ]
+
+
+def absolute(option: str, path: str | Path) -> Path:
+    """Return an absolute path; ``~`` is a home directory.
+
+    Raises:
+        ConfigurationError: nobody has that home directory.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{option}={str(path)!r}: no such home directory is known; write it out") from error
 
 
 def parse_size(option: str, value: int | str) -> int:
@@ -77,7 +90,7 @@ def parse_size(option: str, value: int | str) -> int:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2].lower() not in _UNITS:
         raise ConfigurationError(f'{option}={value!r}: a number of bytes is needed, or text such as "64MB" or "1GiB"')
-    return round(float(match[1]) * _UNITS[match[2].lower()])
+    return round(Decimal(match[1]) * _UNITS[match[2].lower()])
 
 
 def one_of(option: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
