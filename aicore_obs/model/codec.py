@@ -49,6 +49,8 @@ def decode(line: bytes) -> Record:
     except msgspec.DecodeError:
         _raise_if_newer(line)
         raise
+    except RecursionError as error:
+        raise ValueError("the line is nested too deeply") from error
     if record.v > CODEC_VERSION:
         _raise_if_newer(line)
     return record

@@ -122,9 +122,11 @@ def _number(name: str, value: Any) -> dict[str, Any]:
     convert: Callable[[Any], Any] = Decimal if name.endswith("cost") else float
     try:
         number = convert(str(value)) if isinstance(value, int | float | Decimal | str) else None
+        # NaN does not equal itself; a signalling one does not even compare.
+        number = number if number == number else None
     except (ValueError, InvalidOperation):
         number = None
-    if number is None or isinstance(value, bool) or number != number:
+    if number is None or isinstance(value, bool):
         raise FilterError(f"{name}={value!r}: a number is needed")
     return {name: number}
 
