@@ -28,6 +28,7 @@ class _Request(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    index: Any = None
     finish_reason: Any = None
     message: Payload = msgspec.UNSET
     delta: Payload = msgspec.UNSET
@@ -73,10 +74,10 @@ class _Usage(msgspec.Struct):
     input_tokens: Any = None
     output_tokens: Any = None
     total_tokens: Any = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
+    prompt_tokens_details: Payload = msgspec.UNSET
+    completion_tokens_details: Payload = msgspec.UNSET
+    input_tokens_details: Payload = msgspec.UNSET
+    output_tokens_details: Payload = msgspec.UNSET
     # Anthropic's word: its ``input_tokens`` leave the cache out, so that shape is not this one.
     cache_read_input_tokens: Any = None
     cache_creation_input_tokens: Any = None
@@ -85,10 +86,12 @@ class _Usage(msgspec.Struct):
 _request = msgspec.json.Decoder(_Request)
 _body = msgspec.json.Decoder(_Body)
 _bodies = msgspec.json.Decoder(list[_Body])
+_list = msgspec.json.Decoder(list[msgspec.Raw])
 _choices = msgspec.json.Decoder(list[_Choice])
 _items = msgspec.json.Decoder(list[_Item])
 _said = msgspec.json.Decoder(_Said)
 _usage = msgspec.json.Decoder(_Usage)
+_details = msgspec.json.Decoder(_Details)
 _NO_DETAILS = _Details()
 
 
@@ -133,7 +136,10 @@ def read_text(raw: bytes) -> str | None:
 
 def _read_bodies(raw: bytes) -> list[_Body]:
     if raw[:1] == b"[":
-        bodies = _decoded(_bodies, raw) or []
+        bodies = _decoded(_bodies, raw)
+        if bodies is None:  # something in the list is no event, such as the "[DONE]" at a stream's end
+            each = (_decoded(_body, one) for one in _decoded(_list, raw) or ())
+            bodies = [body for body in each if body is not None]
     else:
         body = _decoded(_body, raw)
         bodies = [body] if body is not None else []
@@ -150,6 +156,8 @@ def _finish_reason(body: _Body) -> str | None:
 
 def _body_text(body: _Body) -> str | None:
     for choice in _decoded(_choices, body.choices) or ():
+        if choice.index:  # with n > 1, a chunk may be of another choice
+            continue
         said = _decoded(_said, choice.message) or _decoded(_said, choice.delta)
         return _content_text(said.content) if said is not None else _text(choice.text)
     if isinstance(body.output_text, str):
@@ -170,8 +178,8 @@ def _read_usage(raw: Payload) -> Usage | None:
     given = _decoded(_usage, raw)
     if given is None or given.cache_read_input_tokens is not None or given.cache_creation_input_tokens is not None:
         return None
-    inputs = given.prompt_tokens_details or given.input_tokens_details or _NO_DETAILS
-    outputs = given.completion_tokens_details or given.output_tokens_details or _NO_DETAILS
+    inputs = _first_details(given.prompt_tokens_details, given.input_tokens_details)
+    outputs = _first_details(given.completion_tokens_details, given.output_tokens_details)
     input_tokens = _count(given.input_tokens if given.prompt_tokens is None else given.prompt_tokens)
     output_tokens = _count(given.output_tokens if given.completion_tokens is None else given.completion_tokens)
     usage = Usage(
@@ -187,6 +195,11 @@ def _read_usage(raw: Payload) -> Usage | None:
         total_tokens=_total(_count(given.total_tokens), input_tokens, output_tokens),
     )
     return usage if usage != NO_USAGE else None
+
+
+def _first_details(*given: Payload) -> _Details:
+    found = (_decoded(_details, one) for one in given)
+    return next((one for one in found if one is not None), _NO_DETAILS)
 
 
 def _total(said: int | None, input_tokens: int | None, output_tokens: int | None) -> int | None:
@@ -221,10 +234,14 @@ def _count(value: Any) -> int | None:
         return None
     if type(value) is float and value.is_integer():
         value = int(value)
-    return value if type(value) is int and 0 <= value < 2**63 else None
+    # No store holds more than 64 bits, and the sum of two must fit as well.
+    return value if type(value) is int and 0 <= value < 2**62 else None
 
 
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # JSON's integers have no end
+        return None
