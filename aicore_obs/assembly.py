@@ -102,7 +102,7 @@ def _checked_sink(sink: object) -> Sink:
 def road_options(
     addresses: Sequence[Address], objects: Sequence[Sink], options: CollectorOptions, store_options: StoreOptions
 ) -> RoadOptions:
-    specs = [SinkSpec(one.name, lambda one=one: plugins.sink(one)) for one in addresses]  # type: ignore[misc]
+    specs = [SinkSpec(one.name, plugins.sink_builder(one)) for one in addresses]
     specs += [SinkSpec(one.name, lambda one=one: one) for one in objects]  # type: ignore[misc]
     delivery = DeliveryOptions(
         batch_bytes=parse_size("batch_bytes", options.get("batch_bytes", 1024 * 1024)),

@@ -7,14 +7,17 @@ Adapters are loaded when they are first needed, by import path. Third parties ad
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any, cast
 
 import msgspec
 
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.model.operation import Derived, Operation
+from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.protocols import Address, Provider, Reader, RequestFacts, ResponseFacts, Sink
 
 _SINKS = {
@@ -36,9 +39,18 @@ _COMMON_SHAPE = "openai"
 
 def sink(address: Address) -> Sink:
     """Return a new sink for an address."""
+    return sink_builder(address)()
+
+
+def sink_builder(address: Address) -> Callable[[], Sink]:
+    """Return what builds a sink, with everything imported that it needs.
+
+    Called on the thread of whoever makes a collector, and never on the writer's: while one thread imports SQLAlchemy
+    for the first time, the same import fails in another one (measured with 2.1.9), and that may be the application's.
+    """
     path = _SINKS.get(address.kind)
     build = load(path) if path else third_parties("aicore_obs.sinks")[address.kind].load()
-    return cast("Sink", build(address))
+    return lambda: cast("Sink", build(address))
 
 
 def reader(address: Address) -> Reader:
@@ -59,7 +71,7 @@ def provider(name: str | None) -> Provider | None:
     if name is None:
         return None
     if name in _PROVIDERS:
-        return cast("Provider", importlib.import_module(_PROVIDERS[name]))
+        return cast("Provider", _module(_PROVIDERS[name]))
     theirs = third_parties("aicore_obs.providers").get(name)
     return cast("Provider", theirs.load()) if theirs is not None else None
 
@@ -98,7 +110,16 @@ _NO_RESPONSE = ResponseFacts()
 def load(path: str) -> Any:
     """Return the object at ``module:name``."""
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    return getattr(_module(module), name)
+
+
+def _module(name: str) -> ModuleType:
+    """Import one at a time: two threads inside one large package can each find the other's half of it unfinished."""
+    with _importing:
+        return importlib.import_module(name)
+
+
+_importing = ForkLock()
 
 
 @cache

@@ -146,7 +146,7 @@ def _road_options(load: Load) -> RoadOptions:
     writer = WriterOptions(
         directory=load.directory,
         fingerprint=load.fingerprint,
-        sinks=[SinkSpec(one.name, lambda one=one: plugins.sink(one)) for one in load.sinks],  # type: ignore[misc]
+        sinks=[SinkSpec(one.name, plugins.sink_builder(one)) for one in load.sinks],
         processors=(normalise(plugins.derive),),
         delivery=DeliveryOptions(),
         file_mode=load.sinks[0].options.file_mode,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import cast
 
 import anyio
 import msgspec
@@ -58,7 +59,7 @@ class DeliveryOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SinkSpec(msgspec.Struct, frozen=True):
-    """A sink that is yet to be built: on the writer's thread, so that no caller pays for its imports."""
+    """A sink that is yet to be built, on the writer's thread; ``build`` imports nothing any more."""
 
     name: str
     build: Callable[[], Sink]
@@ -272,20 +273,26 @@ class Delivery:
         if isinstance(error, TimeoutError):
             raise SinkUnavailable(f"no answer within {self._options.write_timeout_s} s") from error
         self._foreign_failures += 1
-        if (self._foreign_failures < FOREIGN_TRIES and many) or (
-            self._foreign_failures < 2 * FOREIGN_TRIES and not many
-        ):
+        if self._foreign_failures < (FOREIGN_TRIES if many else 2 * FOREIGN_TRIES):
             raise SinkUnavailable(_said(error)) from error
         raise SinkRejected(_said(error)) from error
 
     async def _open_and_write(self, batch: Batch) -> None:
         with anyio.fail_after(self._options.write_timeout_s):
-            if self._sink is None:
-                self._sink = self._build()
             if not self._open:
-                await self._sink.open()
+                opened = await attempt_async(self._open_sink)
+                if isinstance(opened.error, SinkUnavailable):
+                    raise opened.error
+                if opened.error is not None:
+                    # Whatever keeps a sink from opening says nothing about the rows.
+                    raise SinkUnavailable(_said(opened.error)) from opened.error
                 self._open = True
-            await self._sink.write(batch)
+            await cast("Sink", self._sink).write(batch)
+
+    async def _open_sink(self) -> None:
+        if self._sink is None:
+            self._sink = self._build()
+        await self._sink.open()
 
     async def close_sink(self) -> None:
         """Let the sink give up what it holds; it is opened again at the next try."""

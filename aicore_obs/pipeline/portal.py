@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import importlib
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, cast
@@ -21,6 +22,11 @@ from aicore_obs.guard import attempt_async
 P = ParamSpec("P")
 T = TypeVar("T")
 START_TIMEOUT_S = 30.0
+
+
+def import_backend() -> None:
+    """Import what a loop needs, on this thread: an import in the background can break one in the foreground."""
+    importlib.import_module("anyio._backends._asyncio")
 
 
 class Portal:
@@ -104,6 +110,7 @@ def run_apart(work: Callable[[], Coroutine[Any, Any, T]], timeout_s: float) -> T
         else:
             future.set_result(cast("T", outcome.value))
 
+    import_backend()
     Portal("aicore-obs-apart", main).start()
     return future.result(timeout_s)
 

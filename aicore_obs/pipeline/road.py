@@ -24,7 +24,7 @@ from aicore_obs.pipeline.delivery import Bell
 from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.pipeline.journal import FULL, FileJournal, MemoryJournal, Refused, header_of
 from aicore_obs.pipeline.owners import Owner, bytes_in, owner_folders
-from aicore_obs.pipeline.portal import Portal
+from aicore_obs.pipeline.portal import Portal, import_backend
 from aicore_obs.pipeline.processors import own_names
 from aicore_obs.pipeline.stats import FlushResult, SinkStats, Stats
 from aicore_obs.pipeline.writer import Writer, WriterOptions
@@ -56,6 +56,7 @@ class Road:
         self._lock = ForkLock()
         self._closed = False
         self._writes = True
+        import_backend()
         self._begin()
         _roads.add(self)
         _install_hooks()
