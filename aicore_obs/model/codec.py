@@ -77,7 +77,7 @@ def json_schema() -> dict[str, Any]:
 def _raise_if_newer(line: bytes) -> None:
     try:
         version = _version_decoder.decode(line).v
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return
     if version > CODEC_VERSION:
         raise UnknownCodecError(f"record version {version}; this program reads up to {CODEC_VERSION}")
