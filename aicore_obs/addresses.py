@@ -81,11 +81,16 @@ def check_place(address: Address) -> None:
     path = address.path
     if path is None:
         return
+    try:
+        folder = next(parent for parent in (path, *path.parents) if parent.exists())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be a file: {error.strerror}; name another place") from error
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder; a file is needed")
-    if path.exists():
+    if folder == path:
         _check_start(address, path)
-    folder = next(parent for parent in (path, *path.parents) if parent.exists())
+    elif not folder.is_dir():
+        raise ConfigurationError(f"{path} cannot be made: {folder} is no folder; name another place")
     if not os.access(folder, os.W_OK):
         raise ConfigurationError(
             f"{path} cannot be written: there is no right to write to {folder}; give it, or name another place"

@@ -71,8 +71,10 @@ def absolute(option: str, path: str | Path) -> Path:
     """Return an absolute path; ``~`` is a home directory.
 
     Raises:
-        ConfigurationError: nobody has that home directory.
+        ConfigurationError: nobody has that home directory, or no file system has such a name.
     """
+    if "\0" in str(path):
+        raise ConfigurationError(f"{option}={str(path)!r}: a path holds no NUL character")
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
