@@ -20,7 +20,19 @@ from aicore_obs.pipeline.processors import normalise, own_names
 from aicore_obs.pipeline.road import Durability, Overflow, RoadOptions
 from aicore_obs.pipeline.writer import WriterOptions
 from aicore_obs.protocols import Address, Processor, Sink, Store, StoreOptions
-from aicore_obs.settings import DEFAULT_DATABASE, Settings, one_of, parse_size, state_directories
+from aicore_obs.settings import (
+    DEFAULT_DATABASE,
+    Settings,
+    absolute,
+    need_function,
+    need_seconds,
+    need_several,
+    need_switch,
+    need_text,
+    one_of,
+    parse_size,
+    state_directories,
+)
 
 SCHEMA_TIMEOUT_S = 120.0
 _FILE_STORES = frozenset({"json", "jsonl", "sqlite"})
@@ -48,14 +60,50 @@ class CollectorOptions(TypedDict, total=False):
     write_timeout_s: float
 
 
-def check_names(options: CollectorOptions) -> None:
+def checked(options: CollectorOptions) -> CollectorOptions:
+    """Return the options that were given; None is as good as nothing.
+
+    Raises:
+        UnknownParameterError: an option that does not exist; the message lists the right ones.
+        ConfigurationError: a value that cannot work.
+    """
     unknown = sorted(set(options) - CollectorOptions.__annotations__.keys())
     if unknown:
         names = ", ".join(sorted(CollectorOptions.__annotations__))
         raise UnknownParameterError(f"a collector has no option {', '.join(map(repr, unknown))}; options are: {names}")
-    one_of("durability", options.get("durability"), ("process", "disk", "memory"))
-    one_of("overflow", options.get("overflow"), ("drop_newest", "block", "raise"))
-    one_of("migrate", options.get("migrate"), ("auto", "never"))
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() & _CHECKS.keys():
+        _CHECKS[name](name, given[name])
+    return cast("CollectorOptions", given)
+
+
+def _functions(option: str, value: Any) -> None:
+    need_several(option, value)
+    for one in value:
+        need_function(option, one)
+
+
+def _words(*allowed: str) -> Callable[[str, Any], object]:
+    return lambda option, value: one_of(option, value, allowed)
+
+
+_CHECKS: dict[str, Callable[[str, Any], object]] = {
+    "sinks": need_several,
+    "project": need_text,
+    "durability": _words("process", "disk", "memory"),
+    "overflow": _words("drop_newest", "block", "raise"),
+    "migrate": _words("auto", "never"),
+    "redact": need_function,
+    "capture_content": need_switch,
+    "enabled": need_switch,
+    "processors": _functions,
+    "db_schema": need_text,
+    "journal_max_bytes": parse_size,
+    "batch_bytes": parse_size,
+    "block_timeout_s": need_seconds,
+    "batch_interval_s": need_seconds,
+    "write_timeout_s": need_seconds,
+}
 
 
 def store_options(options: CollectorOptions, settings: Settings) -> StoreOptions:
@@ -137,7 +185,7 @@ def _fingerprint(names: Iterable[str], project: str | None, processors: Sequence
 def _journal_directory(addresses: Sequence[Address], options: CollectorOptions, fingerprint: str) -> Path | None:
     asked = options.get("journal_dir")
     if asked is not None:
-        return Path(asked).expanduser().absolute()
+        return absolute("journal_dir", asked)
     file_stores = [one.path for one in addresses if one.kind in _FILE_STORES and one.path is not None]
     if file_stores:
         return file_stores[0].with_name(file_stores[0].name + ".journal")
@@ -153,10 +201,12 @@ def _can_be_written(directory: Path) -> bool:
 def road_key(road: RoadOptions, options: CollectorOptions) -> Hashable:
     """Return what two collectors must have in common to share a road."""
     writer = road.writer
-    processors = tuple(map(id, options.get("processors", ())))
+    # Objects are themselves and no other: neither a step nor a sink is taken for another one of its name.
+    sinks = [one for one in options.get("sinks", ()) if not isinstance(one, str | Path)]
+    objects = tuple(map(id, (*options.get("processors", ()), *sinks)))
     limits = (road.durability, road.overflow, road.block_timeout_s, road.journal_max_bytes)
     delivery = msgspec.structs.astuple(writer.delivery)
-    return (writer.directory, writer.fingerprint, processors, limits, delivery, options.get("migrate"))
+    return (writer.directory, writer.fingerprint, objects, limits, delivery, options.get("migrate"))
 
 
 def ask_store(address: Address, ask: Callable[[Store], Any]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from aicore_obs import plugins
 from aicore_obs.addresses import address_of, check_place, database_address, file_address
-from aicore_obs.assembly import CollectorOptions, ask_store, check_names, places, road_key, road_options, store_options
+from aicore_obs.assembly import CollectorOptions, ask_store, checked, places, road_key, road_options, store_options
 from aicore_obs.capture.fields import RecordOptions, check_parameters
 from aicore_obs.capture.record import Capture, Captured
 from aicore_obs.context import is_suppressed
@@ -22,7 +22,7 @@ from aicore_obs.pipeline import roads
 from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.pipeline.portal import in_thread
 from aicore_obs.pipeline.road import Road
-from aicore_obs.pipeline.stats import FlushResult, Stats
+from aicore_obs.pipeline.stats import NO_STATS, FlushResult, Stats
 from aicore_obs.protocols import Address, Store, StoreOptions
 from aicore_obs.settings import DEFAULT_DATABASE, from_environment
 from aicore_obs.timed import TimedOperation
@@ -89,7 +89,7 @@ class LlmOperationCollector:
         db_url: str | None = None,
         **options: Unpack[CollectorOptions],
     ) -> None:
-        check_names(options)
+        options = checked(options)
         settings = from_environment()
         stores = store_options(options, settings)
         self.addresses, objects = places(storage_path, db_url, options, settings, stores)
@@ -203,9 +203,7 @@ class LlmOperationCollector:
 
     def stats(self) -> Stats:
         """Return what the road has done since this process started."""
-        if self._road is None:
-            raise ConfigurationError("this collector records nothing (enabled=False or AICORE_OBS_ENABLED=0)")
-        return self._road.stats()
+        return self._road.stats() if self._road is not None else NO_STATS
 
     @property
     def is_closed(self) -> bool:

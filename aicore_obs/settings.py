@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
@@ -71,8 +72,10 @@ def absolute(option: str, path: str | Path) -> Path:
     """Return an absolute path; ``~`` is a home directory.
 
     Raises:
-        ConfigurationError: nobody has that home directory, or no file system has such a name.
+        ConfigurationError: it is no path, no file system has such a name, or nobody has that home directory.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"{option}={path!r}: a path is needed")
     if "\0" in str(path):
         raise ConfigurationError(f"{option}={str(path)!r}: a path holds no NUL character")
     try:
@@ -104,6 +107,56 @@ def one_of(option: str, value: str | None, allowed: tuple[str, ...]) -> str | No
     if value is not None and value not in allowed:
         raise ConfigurationError(f"{option}={value!r}: it is one of {', '.join(allowed)}")
     return value
+
+
+def need_text(option: str, value: object) -> None:
+    """Check that a value is text and not empty.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{option}={value!r}: a text is needed")
+
+
+def need_switch(option: str, value: object) -> None:
+    """Check that a value is True or False.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{option}={value!r}: it is True or False")
+
+
+def need_seconds(option: str, value: object) -> None:
+    """Check that a value is a number of seconds: 0 or more, and finite.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigurationError(f"{option}={value!r}: a number of seconds is needed, 0 or more")
+
+
+def need_function(option: str, value: object) -> None:
+    """Check that a value can be called.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    if not callable(value):
+        raise ConfigurationError(f"{option}={value!r}: something that can be called is needed")
+
+
+def need_several(option: str, value: object) -> None:
+    """Check that a value is a list or a tuple.
+
+    Raises:
+        ConfigurationError: it is something else, such as a single text.
+    """
+    if not isinstance(value, list | tuple):
+        raise ConfigurationError(f"{option}={value!r}: a list is needed, for example {option}=[…]")
 
 
 def _text(variable: str) -> str | None:

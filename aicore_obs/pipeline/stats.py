@@ -47,6 +47,21 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     sinks: dict[str, SinkStats]
 
 
+# Of a collector that is switched off.
+NO_STATS = Stats(
+    offered=0,
+    accepted=0,
+    refused={},
+    odd=0,
+    durability="memory",
+    journal=None,
+    journal_bytes=0,
+    journal_max_bytes=0,
+    oldest_pending_s=None,
+    sinks={},
+)
+
+
 class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
     """The truth after a flush; its own truth value is ``ok``.
 
