@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, cast
 
 from aicore_obs import plugins
 from aicore_obs.addresses import address_of, check_place, database_address, file_address
@@ -30,18 +30,20 @@ from aicore_obs.timed import TimedOperation
 if TYPE_CHECKING:
     import polars as pl
 
+P = ParamSpec("P")
+T = TypeVar("T")
 READ_FLUSH_TIMEOUT_S = 30.0
 _DATABASES = frozenset({"sqlite", "postgresql"})
 
 
-class _OnClassOrInstance:
+class _OnClassOrInstance(Generic[P, T]):
     """A method that is given the instance, or None when it is called on the class."""
 
-    def __init__(self, method: Callable[..., Any]) -> None:
+    def __init__(self, method: Callable[Concatenate[Any, P], T]) -> None:
         self._method = method
         self.__doc__ = method.__doc__
 
-    def __get__(self, instance: object | None, owner: type) -> Callable[..., Any]:
+    def __get__(self, instance: object | None, owner: type) -> Callable[P, T]:
         return self._method.__get__(instance if instance is not None else _NOBODY, owner)  # type: ignore[no-any-return]
 
 
@@ -285,7 +287,7 @@ class LlmOperationCollector:
         return _read(file_address(path, StoreOptions()), filters)
 
     @_OnClassOrInstance
-    def polars_from_db(self, db_url: str | None = None, **filters: Any) -> pl.DataFrame:
+    def polars_from_db(self, /, db_url: str | None = None, **filters: Any) -> pl.DataFrame:
         """Read operations as a frame; filters as in :class:`aicore_obs.model.filter.Filter`.
 
         On an instance: its own store. On the class: ``db_url``, else the one database of the open collectors, else
@@ -298,7 +300,7 @@ class LlmOperationCollector:
         return _read(_address_to_read(self, db_url), filters)
 
     @_OnClassOrInstance
-    def scan_db(self, db_url: str | None = None, **filters: Any) -> pl.LazyFrame:
+    def scan_db(self, /, db_url: str | None = None, **filters: Any) -> pl.LazyFrame:
         """Return operations as a lazy frame: filters, the columns that are used and the limit go into the SQL."""
         scan = plugins.load("aicore_obs.query.scan:scan")
         address = _address_to_read(self, db_url)

@@ -1,0 +1,187 @@
+"""This module is where calls stand that users will write; a type checker must take them, and refuse what is wrong.
+
+It is checked by mypy in strict mode (``test_typing.py``) and never run. A ``type: ignore`` is a claim: without the
+error that it names, mypy complains of it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import assert_type
+
+import polars as pl
+
+import aicore_obs
+from aicore_obs import (
+    AicoreObsError,
+    ConfigurationError,
+    DropRecord,
+    FilterError,
+    FlushResult,
+    JournalFull,
+    LlmOperationCollector,
+    LlmOperationMiddleware,
+    Stats,
+    StoreError,
+    bind,
+    configure,
+    get_collector,
+    suppress,
+)
+from aicore_obs.model.operation import Operation
+from aicore_obs.model.record import Record
+from aicore_obs.protocols import Batch, Processor, Reader, Sink
+
+
+def constructing() -> None:
+    assert_type(LlmOperationCollector(), LlmOperationCollector)
+    LlmOperationCollector("calls.json")
+    LlmOperationCollector(Path("calls.jsonl"), "sqlite:///calls.db")
+    LlmOperationCollector(db_url="postgresql://user:password@host/base", db_schema="mine", project="demo")
+    LlmOperationCollector(durability="disk", overflow="block", block_timeout_s=2, journal_max_bytes="1GiB")
+    LlmOperationCollector(capture_content=False, enabled=None, migrate="never", journal_dir=Path("journal"))
+    LlmOperationCollector(redact=lambda content: {**content, "response": None})
+    LlmOperationCollector(sinks=["calls.jsonl", Path("more.json"), Kept()], processors=[only_of_openai])
+    assert_type(configure("calls.json", capture_content=True), LlmOperationCollector)
+    assert_type(get_collector(), LlmOperationCollector)
+    LlmOperationCollector(durability="forever")  # type: ignore[arg-type]
+    LlmOperationCollector(colour="red")  # type: ignore[call-arg]
+    LlmOperationCollector(project=5)  # type: ignore[arg-type]
+
+
+def recording(collector: LlmOperationCollector) -> None:
+    assert_type(collector.record_completion({"model": "gpt-4"}), str | None)
+    collector.record_completion({"model": "gpt-4"}, "completion", "openai", {"id": "r"}, 1200)
+    collector.record_completion(
+        {"model": "gpt-4"},
+        operation_type="embedding",
+        provider="openai",
+        response=object(),
+        latency_ms=12.5,
+        error=ValueError("no"),
+        extras={"any": 1},
+        timestamp=datetime.datetime.now(datetime.UTC),
+        time_to_first_token_ms=5,
+        api="chat.completions",
+        session_id="s",
+        run_id="r",
+        workspace="w",
+        agent_id="a",
+        action_id="x",
+        user_id="u",
+        tags=["t"],
+        labels={"k": "v"},
+    )
+    collector.record_completion({}, timestamp="2026-01-31", error="refused", tags=("a",), extras=None, labels=None)
+    collector.record_completion({}, sesion_id="s")  # type: ignore[call-arg]
+    collector.record_completion({}, session_id=5)  # type: ignore[arg-type]
+    collector.record_completion()  # type: ignore[call-arg]
+
+
+async def recording_async(collector: LlmOperationCollector) -> None:
+    assert_type(await collector.arecord_completion({"model": "gpt-4"}, provider="openai", session_id="s"), str | None)
+    async with collector.operation({"model": "gpt-4"}, provider="openai") as call:
+        call.first_token()
+        call.response = {"id": "r"}
+    assert_type(call.id, str | None)
+    assert_type(await collector.aflush(timeout_s=5), FlushResult)
+    assert_type(await collector.aclose(), FlushResult)
+
+
+def timing(collector: LlmOperationCollector) -> str | None:
+    with collector.operation({"model": "gpt-4"}, "completion", "openai", session_id="s") as call:
+        call.response = "text"
+        call.extras["attempt"] = 2
+        call.error = "quota"
+    return call.id
+
+
+def context() -> None:
+    with bind(session_id="s", labels={"team": "red"}), suppress():
+        pass
+
+
+async def context_async() -> AsyncIterator[None]:
+    async with bind(session_id="s"):
+        yield
+
+
+def ending(collector: LlmOperationCollector) -> None:
+    result = collector.flush(timeout_s=5)
+    assert_type(result.ok, bool)
+    assert_type(result.stored + result.pending + result.dead_lettered + result.dropped, int)
+    if not result:
+        print({name: sink.last_error for name, sink in result.sinks.items()})
+    stats = collector.stats()
+    assert_type(stats, Stats)
+    assert_type(stats.refused, dict[str, int])
+    assert_type(collector.close(timeout_s=5), FlushResult)
+    with LlmOperationCollector() as inside:
+        assert_type(inside, LlmOperationCollector)
+
+
+async def ending_async() -> None:
+    async with LlmOperationCollector() as inside:
+        assert_type(inside, LlmOperationCollector)
+        assert_type(await inside.aget_schema_version(), int)
+        await inside.acreate_tables()
+        await inside.amigrate_schema(allow_major=True)
+
+
+def schema(collector: LlmOperationCollector) -> None:
+    collector.create_tables()
+    assert_type(collector.get_schema_version(), int)
+    collector.migrate_schema()
+
+
+def reading(collector: LlmOperationCollector) -> None:
+    assert_type(LlmOperationCollector.polars_from_file("calls.json", provider="openai", limit=5), pl.DataFrame)
+    assert_type(LlmOperationCollector.polars_from_db("sqlite:///calls.db", model=["a", "b"]), pl.DataFrame)
+    assert_type(collector.polars_from_db(start_date="2026-01-01", tags=["a"], labels={"k": "v"}), pl.DataFrame)
+    assert_type(collector.scan_db(min_tokens=5, columns=["model"]), pl.LazyFrame)
+    assert_type(LlmOperationCollector.scan_db().collect(), pl.DataFrame)
+    collector.polars_from_db(5)  # type: ignore[arg-type]
+
+
+def failing() -> None:
+    found: list[type[AicoreObsError]] = [ConfigurationError, FilterError, JournalFull, StoreError]
+    try:
+        LlmOperationCollector()
+    except tuple(found) as error:
+        print(error)
+
+
+def middleware(collector: LlmOperationCollector) -> None:
+    from starlette.applications import Starlette
+
+    app = Starlette()
+    app.add_middleware(LlmOperationMiddleware, collector=collector)
+
+
+def only_of_openai(record: Record) -> Record:
+    if isinstance(record, Operation) and record.provider != "openai":
+        raise DropRecord("not ours")
+    return record
+
+
+class Kept:
+    """A sink of a user."""
+
+    name = "kept"
+
+    async def open(self) -> None:
+        return
+
+    async def write(self, batch: Batch) -> None:
+        print(len(batch.records), batch.noted)
+
+    async def aclose(self) -> None:
+        return
+
+
+a_sink: Sink = Kept()
+a_processor: Processor = only_of_openai
+a_reader: type[Reader]
+version: str = aicore_obs.__version__
