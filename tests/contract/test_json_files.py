@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import string
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aicore_obs.errors import SinkUnavailable
-from aicore_obs.model.record import Record
 from aicore_obs.protocols import Address, Sink
 from tests import records
-from tests.databases import ROOT
-
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="limits of file sizes are POSIX")
 
 
 @pytest.fixture(params=records.FILES)
@@ -196,42 +189,3 @@ def test_a_note_past_the_end_means_the_whole_file(place: Address) -> None:
 
     records.with_sink(place, work)
     assert held(place) == [one.id for one in given]
-
-
-FULL_DISK = """
-import resource, signal, sys
-from aicore_obs.errors import SinkUnavailable
-from tests import records
-from pathlib import Path
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-place = records.address(sys.argv[1], Path(sys.argv[2]))
-async def work(sink):
-    while True:
-        given = records.operations(3)
-        await sink.write(records.batch(given))
-        print(*(one.id for one in given), flush=True)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    records.with_sink(place, work)
-except SinkUnavailable as error:
-    print("full", error, file=sys.stderr)
-"""
-
-
-def test_a_full_disk_leaves_a_valid_file(place: Address) -> None:
-    """When there is no room, the batch is refused for now; what was stored is there, and the file is whole."""
-    child = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, place.kind, str(file_of(place).parent)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=60,
-        check=True,
-    )
-    assert child.stderr.startswith("full ")
-    stored = child.stdout.split()
-    assert len(stored) > 3
-    assert held(place) == stored
-    given: list[Record] = [*records.operations(1)]
-    records.write(place, given)
-    assert held(place) == [*stored, given[0].id]
