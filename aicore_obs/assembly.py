@@ -150,6 +150,7 @@ def _checked_sink(sink: object) -> Sink:
 def road_options(
     addresses: Sequence[Address], objects: Sequence[Sink], options: CollectorOptions, store_options: StoreOptions
 ) -> RoadOptions:
+    plugins.import_descriptions()
     specs = [SinkSpec(one.name, plugins.sink_builder(one)) for one in addresses]
     specs += [SinkSpec(one.name, lambda one=one: one) for one in objects]  # type: ignore[misc]
     delivery = DeliveryOptions(

@@ -218,10 +218,7 @@ class LlmOperationCollector:
             return self.flush(timeout_s)
         self._closed = True
         _open_collectors.discard(self)
-        result = roads.release(self._road_key, timeout_s)
-        if not result.ok:
-            log_window.warn("close", f"closed with {result.pending} records pending; they wait in the journal")
-        return result
+        return roads.release(self._road_key, timeout_s)
 
     async def aclose(self, timeout_s: float = 10) -> FlushResult:
         """Do as :meth:`close`; other tasks run meanwhile."""
@@ -380,7 +377,7 @@ def configure(
     storage_path: str | Path | None = None, db_url: str | None = None, **options: Unpack[CollectorOptions]
 ) -> LlmOperationCollector:
     """Make the default collector, and close the one that was there."""
-    with _default.lock:
+    with _default.lock.here:
         old = _default.collector
         _default.make = lambda: LlmOperationCollector(storage_path, db_url, **options)
         _default.collector = collector = _default.make()
@@ -391,7 +388,7 @@ def configure(
 
 def get_collector() -> LlmOperationCollector:
     """Return the default collector: as configured, else made from the environment; a closed one is made again."""
-    with _default.lock:
+    with _default.lock.here:
         if _default.collector is None or _default.collector.is_closed:
             _default.collector = _default.make()
         return _default.collector

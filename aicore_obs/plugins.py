@@ -76,6 +76,13 @@ def provider(name: str | None) -> Provider | None:
     return cast("Provider", theirs.load()) if theirs is not None else None
 
 
+def import_descriptions() -> None:
+    """Import our providers' descriptions now: a fork in the middle of an import leaves a child with half a module."""
+    for name in _PROVIDERS:
+        provider(name)
+    third_parties("aicore_obs.providers")
+
+
 def derive(operation: Operation) -> Derived | None:
     """Read model, usage and the like out of an operation's payloads, by its provider or else by their shape."""
     known = provider(operation.provider)
@@ -115,7 +122,7 @@ def load(path: str) -> Any:
 
 def _module(name: str) -> ModuleType:
     """Import one at a time: two threads inside one large package can each find the other's half of it unfinished."""
-    with _importing:
+    with _importing.here:
         return importlib.import_module(name)
 
 

@@ -7,17 +7,20 @@ import threading
 
 
 class ForkLock:
-    """A lock for ``with``; in a forked child it starts afresh."""
+    """A lock of each process: ``with lock.here: …``; in a forked child it starts afresh.
+
+    ``here`` is the plain lock, and not a context manager of ours: an interrupt between acquiring in Python code and the
+    block would leave it held for good.
+    """
 
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
+    @property
+    def here(self) -> threading.Lock:
+        """Return the lock of this process."""
         if self._pid != os.getpid():
             self._lock = threading.Lock()
             self._pid = os.getpid()
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        return self._lock

@@ -77,6 +77,9 @@ class FileJournal:
         self._number = 0
         self._size = 0
         self._synced: Position = START
+        self._forgotten = False
+        # Segment, size, count and bytes before the append that is under way; not None after one that was interrupted.
+        self._before: tuple[int, int, int, int] | None = None
         self._count = 0
         self.bytes = 0
 
@@ -85,18 +88,47 @@ class FileJournal:
         data = frame(line)
         size = len(data)
         with self._lock:
+            if self._forgotten:
+                return Refused("forked")
+            if self._before is not None:
+                self._settle(*self._before)
             if not self._allowance.admits(self.bytes, size):
                 return FULL
+            self._before = (self._number, self._size, self._count, self.bytes)
             try:
                 if self._size + size > self._segment_bytes or self._fd < 0:
                     self._rotate()
                 _write_whole(self._fd, data, self._size)
             except OSError as error:
+                self._before = None
                 return Refused("journal_error", f"{type(error).__name__}: {error.strerror}")
             self._size += size
             self.bytes += size
             self._count += 1
+            self._before = None
         return None
+
+    def _settle(self, number: int, size: int, count: int, held: int) -> None:
+        """Make the numbers true again after an append that an interrupt (Ctrl-C) has left in the middle.
+
+        What of it is on the disk as a whole frame is accepted, though its caller never saw the id; the rest goes.
+        """
+        for stray in self.owner.segments():
+            if stray > self._number:
+                self.owner.segment(stray).unlink()
+        if self._number != number:
+            size = len(self._header)
+            held += size
+        pieces: list[Piece] = []
+        if self._fd >= 0:
+            with self.owner.segment(self._number).open("rb") as file:
+                file.seek(size)
+                pieces = [piece for piece in split(file.read(), final=True) if piece.line is not None]
+            end = size + (pieces[-1].end if pieces else 0)
+            os.ftruncate(self._fd, end)
+            held, size = held + end - size, end
+        self._size, self._count, self.bytes = size, count + len(pieces), held
+        self._before = None
 
     def _rotate(self) -> None:
         """Close the segment that is full and start the next. The caller holds the lock."""
@@ -108,10 +140,11 @@ class FileJournal:
             os.close(fd)
             path.unlink(missing_ok=True)
             raise
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._number, self._size = fd, self._number + 1, len(self._header)
+        # In this order: an interrupt in between leaks a descriptor, but never leaves us with a closed one.
+        full, self._fd, self._number, self._size = self._fd, fd, self._number + 1, len(self._header)
         self.bytes += self._size
+        if full >= 0:
+            os.close(full)
 
     def sync(self) -> Refused | None:
         """Wait until everything appended so far is on the disk itself; callers share one fsync (group commit)."""
@@ -150,6 +183,8 @@ class FileJournal:
     def mark(self) -> tuple[Position, int]:
         """Return the end and the number of records appended so far, both of one moment."""
         with self._lock:
+            if self._before is not None:
+                self._settle(*self._before)
             return self.end(), self._count
 
     def read(self, at: Position, max_bytes: int) -> Chunk:
@@ -185,6 +220,8 @@ class FileJournal:
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's files without touching what they stand for."""
+        self._lock = threading.Lock()
+        self._forgotten = True
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -58,21 +58,20 @@ class Road:
         self._writes = True
         import_backend()
         self._begin()
+        self._serve_neighbours()
         _roads.add(self)
         _install_hooks()
 
     def _begin(self) -> None:
         """Make the journal; the writer's thread starts when there is something to do."""
-        self._pid = os.getpid()
         self._refused: dict[str, int] = {}
         self._odd = 0
         self._bell = Bell()
         self._portal: Portal | None = None
         self._writer: Writer | None = None
         self._allowance, self._journal = _journal_for(self._options)
-        directory = self._options.writer.directory
-        if directory is not None and self._writes and sum(1 for _ in owner_folders(directory)) > 1:
-            self._wake()
+        # Last: other threads of a forked child look at it to see whether there is a journal of their own.
+        self._pid = os.getpid()
 
     @property
     def sink_names(self) -> list[str]:
@@ -132,7 +131,7 @@ class Road:
         return refused
 
     def _count_refused(self, refused: Refused) -> None:
-        with self._lock:
+        with self._lock.here:
             self._refused[refused.reason] = self._refused.get(refused.reason, 0) + 1
         log_window.warn(f"refused {refused.reason}", f"a record was refused: {refused.reason} {refused.detail}".strip())
 
@@ -158,7 +157,7 @@ class Road:
             self._portal.call_soon(self._writer.ring)
 
     def _start(self) -> None:
-        with self._lock:
+        with self._lock.here:
             if self._portal is None and not self._closed and self._writes:
                 portal = Portal(THREAD_NAME, self._work)
                 try:
@@ -218,6 +217,8 @@ class Road:
 
     def stats(self) -> Stats:
         """Return the numbers of this road."""
+        if self._pid != os.getpid():
+            self._begin_again()
         accepted = self._journal.mark()[1]
         refused = dict(self._refused)
         directory = self._options.writer.directory
@@ -240,10 +241,12 @@ class Road:
         """Flush, then end the writer. What could not be delivered waits in the journal for the next start."""
         deadline = time.monotonic() + timeout_s
         result = self.flush(timeout_s)
-        with self._lock:
+        with self._lock.here:
             if self._closed:
                 return result
             self._closed = True
+        if result.pending:
+            log_window.warn("close", f"closed with {result.pending} records pending; they wait in the journal")
         if self._portal is not None and self._writer is not None:
             self._portal.call_soon(self._writer.stop)
             self._portal.join(max(GRACE_S, deadline - time.monotonic()))
@@ -271,11 +274,17 @@ class Road:
         self._pid = -1
 
     def _begin_again(self) -> None:
-        with self._lock:
+        with self._lock.here:
             if self._pid != os.getpid():
                 if self._pid != -1:
                     self.forget()
                 self._begin()
+        self._serve_neighbours()
+
+    def _serve_neighbours(self) -> None:
+        """Start the writer at once where others have left, or hold, records for the same directory."""
+        if self._neighbours() and self._writes:
+            self._wake()
 
 
 _roads: weakref.WeakSet[Road] = weakref.WeakSet()

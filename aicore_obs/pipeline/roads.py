@@ -14,7 +14,7 @@ _shared: dict[Hashable, tuple[Road, int]] = {}
 
 def acquire(key: Hashable, build: Callable[[], Road]) -> Road:
     """Return the road of ``key``, built if there is none; each ``acquire`` wants one :func:`release`."""
-    with _lock:
+    with _lock.here:
         road, users = _shared.get(key, (None, 0))
         if road is None:
             road = build()
@@ -24,7 +24,7 @@ def acquire(key: Hashable, build: Callable[[], Road]) -> Road:
 
 def release(key: Hashable, timeout_s: float) -> FlushResult:
     """Give a road back: it is flushed, and closed when nobody else uses it."""
-    with _lock:
+    with _lock.here:
         road, users = _shared[key]
         if users > 1:
             _shared[key] = (road, users - 1)
@@ -35,5 +35,5 @@ def release(key: Hashable, timeout_s: float) -> FlushResult:
 
 def writing_to(sink: str) -> list[Road]:
     """Return the open roads of this process that lead to a sink."""
-    with _lock:
+    with _lock.here:
         return [road for road, _ in _shared.values() if sink in road.sink_names]
