@@ -24,8 +24,8 @@ import asyncpg
 
 from aicore_obs import LlmOperationCollector, plugins
 from aicore_obs.addresses import address_of
-from aicore_obs.capture.record import Capture
 from aicore_obs.assembly import ask_store
+from aicore_obs.capture.record import Capture
 from aicore_obs.pipeline.processors import normalise, prepare
 from aicore_obs.protocols import Batch, StoreOptions
 from aicore_obs.stores.sql.rows import Rows, sqlite_time

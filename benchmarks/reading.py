@@ -23,8 +23,8 @@ import msgspec
 
 from aicore_obs import LlmOperationCollector, plugins
 from aicore_obs.addresses import address_of
-from aicore_obs.capture.record import Capture
 from aicore_obs.assembly import ask_store
+from aicore_obs.capture.record import Capture
 from aicore_obs.model.ids import new_id
 from aicore_obs.model.operation import Operation
 from aicore_obs.pipeline.processors import normalise, prepare
