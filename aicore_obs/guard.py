@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 
@@ -37,12 +37,12 @@ def attempt(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outco
         return Outcome(error=error)
 
 
-def rescued(work: Callable[P, T], rescue: Callable[..., T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+def rescued(work: Callable[..., T], rescue: Callable[..., T], /, *args: Any) -> T:
     """Return what ``work`` returns; when it raises, what ``rescue`` makes of the error and the same arguments."""
     try:
-        return work(*args, **kwargs)
+        return work(*args)
     except Exception as error:  # noqa: BLE001 - the one guard for foreign code
-        return rescue(error, *args, **kwargs)
+        return rescue(error, *args)
 
 
 async def attempt_async(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
