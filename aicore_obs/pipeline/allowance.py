@@ -22,10 +22,14 @@ LOOK_AGAIN_S = 0.1
 
 
 class Allowance:
-    """The cap of one journal directory as one road sees it; ``directory`` None means memory."""
+    """The cap of one journal directory as one road sees it; ``directory`` None means memory.
 
-    def __init__(self, directory: Path | None, max_bytes: int) -> None:
+    ``ours`` is our own folder in it: what that holds is counted exactly, by the journal, and not looked up.
+    """
+
+    def __init__(self, directory: Path | None, max_bytes: int, *, ours: Path | None = None) -> None:
         self._directory = directory
+        self._ours = ours
         self._max_bytes = max_bytes
         self._freed = threading.Condition()
         self._others = 0
@@ -52,8 +56,8 @@ class Allowance:
         self._looked = time.monotonic()
         if self._directory is None:
             return
-        held = bytes_in(self._directory)
-        self._others = max(0, held - own_bytes)
+        self._others = bytes_in(self._directory, besides=self._ours)
+        held = self._others + own_bytes
         try:
             free = shutil.disk_usage(self._directory).free
         except OSError:

@@ -150,11 +150,11 @@ def owner_folders(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def bytes_in(directory: Path) -> int:
+def bytes_in(directory: Path, *, besides: Path | None = None) -> int:
     """Return the size of everything in a journal's directory: every owner's segments, and the dead letters."""
     total = 0
     for folder, _, names in os.walk(directory):
-        for name in names:
+        for name in names if besides is None or Path(folder) != besides else ():
             try:
                 total += os.stat(os.path.join(folder, name)).st_size
             except OSError:

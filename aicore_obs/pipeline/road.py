@@ -329,7 +329,7 @@ def _journal_for(options: RoadOptions) -> tuple[Allowance, FileJournal | MemoryJ
         except OSError as error:
             _fall_back(options, writer.directory, error)
         else:
-            allowance = Allowance(writer.directory, options.journal_max_bytes)
+            allowance = Allowance(writer.directory, options.journal_max_bytes, ours=owner.path)
             header = header_of(writer.fingerprint, [spec.name for spec in writer.sinks], own_names(writer.processors))
             journal = FileJournal(owner, header=header, allowance=allowance, file_mode=writer.file_mode)
             return allowance, journal
