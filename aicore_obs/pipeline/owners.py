@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,8 @@ LOCK_NAME = "lock"
 POSITIONS_NAME = "positions.json"
 SEGMENT_SUFFIX = ".seg"
 DIRECTORY_MODE = 0o700
+# Neighbours that come and go get in the way of a new folder now and then, and not for long.
+_CREATE_TRIES = 100
 _POSITIONS_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 Position = tuple[int, int]
@@ -49,30 +50,42 @@ class Owner:
     @classmethod
     def create(cls, directory: Path) -> Owner:
         """Make and lock a folder of our own. Raises OSError when the directory cannot be written."""
-        while True:
+        error: OSError | None = None
+        for _ in range(_CREATE_TRIES):
             path = directory / new_id()
-            directory.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
             try:
+                directory.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
                 path.mkdir(mode=DIRECTORY_MODE)
-            except FileNotFoundError:
-                # A neighbour that left has removed the directory, empty as it was, between our two steps.
+                owner = cls._locked(path)
+            except (FileNotFoundError, FileExistsError) as gone:
+                # A neighbour that left has removed the directory, empty as it was, between our steps.
+                error = gone
                 continue
-            owner = cls.take(path)
             # A neighbour that looked in between the two steps may hold the lock for a moment: then take a new name.
             if owner is not None:
                 return owner
+        raise error or FileExistsError(errno.EEXIST, "every new folder was taken by somebody else", str(directory))
 
     @classmethod
     def take(cls, path: Path) -> Owner | None:
         """Return the folder with its lock held, None when its owner lives or it is gone."""
+        try:
+            return cls._locked(path) if path.is_dir() else None
+        except OSError:
+            return None
+
+    @classmethod
+    def _locked(cls, path: Path) -> Owner | None:
         lock = FileLock(path / LOCK_NAME, timeout=0, thread_local=False, mode=0o600)
         try:
-            if not path.is_dir():
-                return None
             lock.acquire()
-        except (Timeout, OSError):
+        except Timeout:
             return None
         return cls(path, lock)
+
+    def is_empty(self) -> bool:
+        """Return whether nothing was ever written here; a process may have died between making a file and its start."""
+        return all(self.segment(number).stat().st_size == 0 for number in self.segments())
 
     def segments(self) -> list[int]:
         """Return the numbers of the segments in the folder, oldest first."""
@@ -117,16 +130,25 @@ class Owner:
         self._lock.release()
 
     def remove(self) -> None:
-        """Delete the folder: everything in it has arrived."""
-        # Some systems do not delete an open file: the lock goes last, and a leftover is taken by the next neighbour.
-        for path in self.path.iterdir():
-            if path.name != LOCK_NAME:
-                path.unlink(missing_ok=True)
+        """Delete the folder: everything in it has arrived. What cannot be deleted is left to the next neighbour."""
+        with suppress(OSError):
+            for path in self.path.iterdir():
+                if path.name != LOCK_NAME:
+                    path.unlink(missing_ok=True)
+            # While we hold it: whoever waits for this lock finds that it has no name any more, and takes none.
+            self._delete_lock_and_folder()
         self._lock.release()
-        shutil.rmtree(self.path, ignore_errors=True)
+        if os.name == "nt":
+            # There an open file is not deleted, ours neither.
+            with suppress(OSError):
+                self._delete_lock_and_folder()
         with suppress(OSError):
             # Only when we were the last and there are no dead letters.
             self.path.parent.rmdir()
+
+    def _delete_lock_and_folder(self) -> None:
+        (self.path / LOCK_NAME).unlink(missing_ok=True)
+        self.path.rmdir()
 
 
 def segment_numbers(path: Path) -> list[int]:

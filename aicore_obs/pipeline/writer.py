@@ -12,7 +12,7 @@ import msgspec
 
 from aicore_obs.context import suppress
 from aicore_obs.errors import SinkUnavailable
-from aicore_obs.guard import log_window
+from aicore_obs.guard import attempt, log_window
 from aicore_obs.model.record import CODEC_VERSION
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.cursor import Cursor
@@ -20,7 +20,7 @@ from aicore_obs.pipeline.dead_letters import DeadLetter, DeadLetters
 from aicore_obs.pipeline.delivery import Bell, Delivery, DeliveryOptions, Services, SinkSpec
 from aicore_obs.pipeline.journal import FileJournal, LeftJournal, MemoryJournal
 from aicore_obs.pipeline.owners import START, Owner, Position, SinkPosition, owner_folders, segment_numbers
-from aicore_obs.pipeline.segment import SegmentHeader, read_header
+from aicore_obs.pipeline.segment import SEGMENT_FORMAT, SegmentHeader, read_header
 from aicore_obs.pipeline.stats import SinkStats
 from aicore_obs.protocols import Processor
 
@@ -115,36 +115,56 @@ class Writer:
         """Take every folder of the directory whose owner is dead and whose records belong to our sinks."""
         if self._options.directory is None:
             return
-        self._foreign_pending = 0
+        foreign_pending = 0
         for path in owner_folders(self._options.directory):
-            header = journal_header(path)
-            if header is not None and header.fingerprint != self._options.fingerprint:
-                continue
-            owner = Owner.take(path)
-            if owner is not None:
-                self._take_over(owner, header)
+            # What another disk, another user or another program has done to a folder must not stop our own road.
+            found = attempt(self._look_at, path)
+            foreign_pending += found.value or 0
+            if found.error is not None:
+                log_window.warn(f"adopt {path}", f"{path} cannot be looked at: {found.error}")
+        self._foreign_pending = foreign_pending
         self._let_go_of_delivered()
         self.ring()
 
-    def _take_over(self, owner: Owner, header: SegmentHeader | None) -> None:
-        if not owner.segments():
+    def _look_at(self, path: Path) -> int:
+        """Take one folder over, if it is ours to take; return how many records in it only a newer program reads."""
+        header = journal_header(path)
+        if header is not None and header.fingerprint != self._options.fingerprint:
+            return 0
+        owner = Owner.take(path)
+        if owner is None:
+            return 0
+        try:
+            return self._take_over(owner)
+        except OSError:
+            owner.release()
+            raise
+
+    def _take_over(self, owner: Owner) -> int:
+        # Once more: its owner may have written and died since.
+        header = journal_header(owner.path)
+        if owner.is_empty():
             owner.remove()
         elif header is None:
             # Not a segment of ours, or damaged from its first byte on: `doctor` shows it, nobody guesses.
             log_window.warn(f"foreign {owner.path}", f"no readable journal segment in {owner.path}; left alone")
             owner.release()
-        elif header.codec > CODEC_VERSION:
-            self._foreign_pending += _count_after(LeftJournal(owner), {"": SinkPosition()})[""]
+        elif header.fingerprint != self._options.fingerprint:
+            owner.release()
+        elif header.codec > CODEC_VERSION or header.format > SEGMENT_FORMAT:
+            newer = _count_after(LeftJournal(owner), {"": SinkPosition()})[""]
             log_window.warn(f"newer {owner.path}", f"{owner.path} was written by a newer version; left alone")
             owner.release()
+            return newer
         else:
             self._deliver_for(owner)
+        return 0
 
     def _deliver_for(self, owner: Owner) -> None:
         positions = owner.load_positions([delivery.name for delivery in self.deliveries])
         adopted = Adopted(owner, LeftJournal(owner), positions)
-        self._adopted.append(adopted)
         counts = _count_after(adopted.journal, positions)
+        self._adopted.append(adopted)
         for delivery in self.deliveries:
             delivery.adopted += counts[delivery.name]
             cursor = Cursor(adopted.journal, positions[delivery.name], ours=False, save=adopted.save)
@@ -193,7 +213,7 @@ class Writer:
 
     async def _drain(self, delivery: Delivery, wanted: Sequence[tuple[Cursor, Position]]) -> None:
         delivery.hurry += 1
-        delivery.wake()
+        delivery.hasten()
         try:
             while not _reached(wanted):
                 await delivery.progress()
