@@ -89,6 +89,7 @@ class Delivery:
         self._open = False
         self._processors = processors
         self._options = options
+        self._asleep = False
         self._wake = anyio.Event()
         self._progress = anyio.Event()
         self._foreign_failures = 0
@@ -114,7 +115,12 @@ class Delivery:
             self._tell_progress()
 
     def wake(self) -> None:
-        """Look for work now, and do not wait out a pause between tries."""
+        """Look for work, if asleep. A batch that is gathered and a sink that is given a rest are left in peace."""
+        if self._asleep:
+            self._wake.set()
+
+    def hasten(self) -> None:
+        """Look for work now, and do not wait out a pause."""
         self._wake.set()
 
     async def progress(self) -> None:
@@ -132,10 +138,11 @@ class Delivery:
     async def _sleep(self) -> None:
         """Wait to be woken. The bell is set before the last look, so that no append falls in between."""
         self._wake = anyio.Event()
-        self._services.bell.asleep = True
+        self._asleep = self._services.bell.asleep = True
         if not any(one.has_more() for one in self.cursors):
             self._tell_progress()
             await self._wake.wait()
+        self._asleep = False
 
     async def _gather(self, cursor: Cursor) -> None:
         """Let a batch grow: until it is full, or for the batch interval."""

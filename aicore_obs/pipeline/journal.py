@@ -60,6 +60,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 FULL = Refused("journal_full")
+CLOSED = Refused("closed")
 
 
 class FileJournal:
@@ -77,7 +78,7 @@ class FileJournal:
         self._number = 0
         self._size = 0
         self._synced: Position = START
-        self._forgotten = False
+        self._refusal: Refused | None = None
         # Segment, size, count and bytes before the append that is under way; not None after one that was interrupted.
         self._before: tuple[int, int, int, int] | None = None
         self._count = 0
@@ -88,8 +89,8 @@ class FileJournal:
         data = frame(line)
         size = len(data)
         with self._lock:
-            if self._forgotten:
-                return Refused("forked")
+            if self._refusal is not None:
+                return self._refusal
             if self._before is not None:
                 self._settle(*self._before)
             if not self._allowance.admits(self.bytes, size):
@@ -207,6 +208,11 @@ class FileJournal:
                     self.bytes -= size
         self._allowance.freed()
 
+    def seal(self) -> None:
+        """Accept nothing any more."""
+        with self._lock:
+            self._refusal = CLOSED
+
     def close(self, *, remove: bool) -> None:
         """Close the files; ``remove`` when everything has arrived, else what is left waits for the next start."""
         with self._lock:
@@ -221,7 +227,7 @@ class FileJournal:
     def forget(self) -> None:
         """In a forked child: let go of the parent's files without touching what they stand for."""
         self._lock = threading.Lock()
-        self._forgotten = True
+        self._refusal = Refused("forked")
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -235,12 +241,15 @@ class MemoryJournal:
         self._lock = threading.Lock()
         self._lines: deque[bytes] = deque()
         self._first = 0
+        self._refusal: Refused | None = None
         self._count = 0
         self.bytes = 0
 
     def append(self, line: bytes) -> Refused | None:
         """Append one record; None when it is in, else why not."""
         with self._lock:
+            if self._refusal is not None:
+                return self._refusal
             if not self._allowance.admits(self.bytes, len(line)):
                 return FULL
             self._lines.append(line)
@@ -277,6 +286,11 @@ class MemoryJournal:
                 self.bytes -= len(self._lines.popleft())
                 self._first += 1
         self._allowance.freed()
+
+    def seal(self) -> None:
+        """Accept nothing any more."""
+        with self._lock:
+            self._refusal = CLOSED
 
     def close(self, *, remove: bool) -> None:
         """Nothing is left behind, whatever ``remove`` says."""

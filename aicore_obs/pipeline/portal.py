@@ -24,6 +24,10 @@ T = TypeVar("T")
 START_TIMEOUT_S = 30.0
 
 
+class PortalEnded(Exception):  # noqa: N818 - an event, not a mistake
+    """The loop ended before the work on it did."""
+
+
 def import_backend() -> None:
     """Import what a loop needs, on this thread: an import in the background can break one in the foreground."""
     importlib.import_module("anyio._backends._asyncio")
@@ -75,17 +79,23 @@ class Portal:
 
         Raises:
             TimeoutError: it took longer than ``timeout_s``; it goes on by itself.
-            NotOpenError: called from the portal's own thread, where waiting would never end, or after its end.
+            PortalEnded: the loop has ended, before or meanwhile.
+            NotOpenError: called from the portal's own thread, where waiting would never end.
         """
         if self.is_here:
             raise NotOpenError("this call waits for the writer and was made on the writer's own thread")
         if not self._started.wait(min(timeout_s, START_TIMEOUT_S)) or self._loop is None:
             raise TimeoutError("the writer's thread did not start in time")
-        if self._loop.is_closed() or not self.is_alive:
-            raise NotOpenError("the writer has ended")
-        future = asyncio.run_coroutine_threadsafe(work(), self._loop)
+        started = work()
+        try:
+            future = asyncio.run_coroutine_threadsafe(started, self._loop)
+        except RuntimeError as error:
+            started.close()
+            raise PortalEnded("the writer has ended") from error
         try:
             return future.result(timeout_s)
+        except concurrent.futures.CancelledError:
+            raise PortalEnded("the writer ended meanwhile") from None
         except concurrent.futures.TimeoutError:
             raise TimeoutError(f"the writer gave no answer within {timeout_s} s") from None
 

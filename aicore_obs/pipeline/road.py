@@ -7,10 +7,7 @@ same sinks and the same options.
 from __future__ import annotations
 
 import os
-import threading
 import time
-import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -19,22 +16,23 @@ import msgspec
 
 from aicore_obs.errors import DurabilityError, JournalFull
 from aicore_obs.guard import log_window
+from aicore_obs.pipeline import exits
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.delivery import Bell
 from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.pipeline.journal import FULL, FileJournal, MemoryJournal, Refused, header_of
 from aicore_obs.pipeline.owners import Owner, bytes_in, owner_folders
-from aicore_obs.pipeline.portal import Portal, import_backend
+from aicore_obs.pipeline.portal import Portal, PortalEnded, import_backend
 from aicore_obs.pipeline.processors import own_names
 from aicore_obs.pipeline.stats import FlushResult, SinkStats, Stats
 from aicore_obs.pipeline.writer import Writer, WriterOptions
 
 Durability = Literal["process", "disk", "memory"]
 Overflow = Literal["drop_newest", "block", "raise"]
-EXIT_TIMEOUT_S = 5.0
 # A flush is given this much longer than its own deadline before it is taken for stuck.
 GRACE_S = 1.0
 THREAD_NAME = "aicore-obs-writer"
+_FORGOTTEN = -1
 
 
 class RoadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +57,7 @@ class Road:
         import_backend()
         self._begin()
         self._serve_neighbours()
-        _roads.add(self)
-        _install_hooks()
+        exits.add(self)
 
     def _begin(self) -> None:
         """Make the journal; the writer's thread starts when there is something to do."""
@@ -116,8 +113,11 @@ class Road:
 
     def _offer(self, line: bytes) -> Refused | None:
         if self._pid != os.getpid():
-            self._begin_again()
-        refused = self._journal.append(line) if not self._closed else Refused("closed")
+            try:
+                self._begin_again()
+            except DurabilityError as error:
+                return Refused("no_journal", str(error))
+        refused = self._journal.append(line)
         if refused is None and (self._portal is None or self._bell.asleep):
             self._wake()
         return refused
@@ -127,7 +127,7 @@ class Road:
         while refused is FULL and (left := deadline - time.monotonic()) > 0:
             self._wake()
             self._allowance.wait(min(left, 0.05))
-            refused = self._journal.append(line)
+            refused = self._offer(line)
         return refused
 
     def _count_refused(self, refused: Refused) -> None:
@@ -170,6 +170,8 @@ class Road:
 
     async def _work(self) -> None:
         """The writer's whole life, on its own loop."""
+        if self._closed:
+            return
         self._writer = Writer(self._journal, self._allowance, self._bell, self._options.writer)
         await self._writer.run()
 
@@ -189,7 +191,8 @@ class Road:
             deadline = time.monotonic() + timeout_s
             try:
                 ok = portal.call(lambda: self._flush(deadline), timeout_s + GRACE_S)
-            except TimeoutError:
+            except (TimeoutError, PortalEnded):
+                # Too slow, or closed meanwhile by somebody else.
                 ok = False
         return self._result(ok=ok)
 
@@ -245,14 +248,27 @@ class Road:
             if self._closed:
                 return result
             self._closed = True
-        if result.pending:
-            log_window.warn("close", f"closed with {result.pending} records pending; they wait in the journal")
-        if self._portal is not None and self._writer is not None:
-            self._portal.call_soon(self._writer.stop)
-            self._portal.join(max(GRACE_S, deadline - time.monotonic()))
-        self._journal.close(remove=self._nothing_pending())
-        _roads.discard(self)
+        # From here on nothing is accepted, so that nothing can be accepted and then removed.
+        self._journal.seal()
+        if self._ended(max(GRACE_S, deadline - time.monotonic())):
+            self._journal.close(remove=self._nothing_pending())
+        self._tell_what_is_left()
+        exits.discard(self)
         return result
+
+    def _ended(self, timeout_s: float) -> bool:
+        """Stop the writer; return whether it has ended. One that hangs keeps the journal, and delivers or dies."""
+        if self._portal is None:
+            return True
+        if self._writer is not None:
+            self._portal.call_soon(self._writer.stop)
+        return self._portal.join(timeout_s)
+
+    def _tell_what_is_left(self) -> None:
+        left = max((sink.pending for sink in self._sinks().values()), default=0)
+        if left:
+            fate = "they wait in the journal" if isinstance(self._journal, FileJournal) else "they are lost"
+            log_window.warn("close", f"closed with {left} records pending; {fate}")
 
     async def aflush(self, timeout_s: float) -> FlushResult:
         """Do as :meth:`flush`, and let other tasks run meanwhile."""
@@ -263,7 +279,12 @@ class Road:
         self.close(timeout_s)
         self._writes = False
         self._closed = False
-        self._pid = -1
+        self._pid = _FORGOTTEN
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Return whether the road has been used in this process; false in a forked child that has not."""
+        return self._pid == os.getpid()
 
     # -- fork and exit ---------------------------------------------------------------------------------------------
 
@@ -271,12 +292,12 @@ class Road:
         """In a forked child: drop the parent's journal, loop, connections and locks without closing them."""
         _graveyard.append((self._portal, self._writer))
         self._journal.forget()
-        self._pid = -1
+        self._pid = _FORGOTTEN
 
     def _begin_again(self) -> None:
         with self._lock.here:
             if self._pid != os.getpid():
-                if self._pid != -1:
+                if self._pid != _FORGOTTEN:
                     self.forget()
                 self._begin()
         self._serve_neighbours()
@@ -287,37 +308,8 @@ class Road:
             self._wake()
 
 
-_roads: weakref.WeakSet[Road] = weakref.WeakSet()
 # What a forked child inherited and must never close: closing would speak to the parent's servers and files.
 _graveyard: list[object] = []
-_hooks: list[str] = []
-
-
-def _install_hooks() -> None:
-    """Once per process: forget after a fork, drain before the interpreter's own threads and executors are gone."""
-    if _hooks:
-        return
-    _hooks.append("installed")
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget_all)
-    # ``atexit`` runs after executors are shut, when a loop can no longer hand work to threads; what the standard
-    # library's own executors use runs before. Children of multiprocessing skip atexit, but not this.
-    early: Callable[[Callable[[], None]], None] | None = getattr(threading, "_register_atexit", None)
-    if early is not None:
-        early(close_all)
-
-
-def _forget_all() -> None:
-    for road in list(_roads):
-        road.forget()
-
-
-def close_all() -> None:
-    """Close every road of this process, within the deadline for exits."""
-    deadline = time.monotonic() + EXIT_TIMEOUT_S
-    for road in list(_roads):
-        if road._pid == os.getpid():  # noqa: SLF001 - our own class
-            road.end(max(0.0, deadline - time.monotonic()))
 
 
 def _journal_for(options: RoadOptions) -> tuple[Allowance, FileJournal | MemoryJournal]:
