@@ -12,6 +12,7 @@ from aicore_obs import plugins
 from aicore_obs.addresses import address_of, check_place, database_address, file_address
 from aicore_obs.assembly import CollectorOptions, ask_store, checked, places, road_key, road_options, store_options
 from aicore_obs.capture.fields import RecordOptions, check_parameters
+from aicore_obs.capture.plain import snapshot
 from aicore_obs.capture.record import Capture, Captured
 from aicore_obs.context import is_suppressed
 from aicore_obs.errors import ConfigurationError
@@ -169,10 +170,13 @@ class LlmOperationCollector:
         provider: str | None = None,
         **options: Unpack[RecordOptions],
     ) -> TimedOperation:
-        """Return a context manager (sync and async) that times a block and records it; unknown keywords raise here."""
+        """Return a context manager (sync and async) that times a block and records it; unknown keywords raise here.
+
+        The arguments are kept as they are now, whatever the block does to its messages.
+        """
         check_parameters(options, also=("response", "latency_ms"))
         arguments = {
-            "completion_args": completion_args,
+            "completion_args": snapshot(completion_args) if self._road is not None else None,
             "operation_type": operation_type,
             "provider": provider,
             **options,

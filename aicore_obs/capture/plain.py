@@ -69,6 +69,14 @@ def to_plain(value: Any) -> tuple[Any, Changes]:
     return walk.plain(value, 0), walk.changes
 
 
+def snapshot(value: Any) -> Any:
+    """Return a copy as plain data, so that a later change of ``value`` changes nothing; never raises."""
+    text = attempt(msgspec.json.encode, value, enc_hook=encode_hook).value
+    if text is None or holds_nan(value):
+        return to_plain(value)[0]
+    return msgspec.json.decode(text)
+
+
 def encodable(value: Any, change_text: Callable[[str], str]) -> Any:
     """Return plain data that the encoder takes: every text and key changed, integers past its 64 bits as JSON."""
     if isinstance(value, str):

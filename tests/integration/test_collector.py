@@ -184,6 +184,16 @@ def test_an_operation_is_timed_and_its_error_goes_on() -> None:
     assert "test_collector.py" in bad["error_stack"]
 
 
+def test_an_operation_keeps_its_arguments_as_they_were(tmp_path: Path) -> None:
+    """What the block appends to its messages belongs to the next call."""
+    messages = [{"role": "user", "content": "first"}]
+    with LlmOperationCollector() as collector:
+        with collector.operation({"model": "m", "messages": messages}):
+            messages.append({"role": "user", "content": "second"})
+        (kept,) = collector.polars_from_db()["completion_args"]
+    assert json.loads(kept)["messages"] == [{"role": "user", "content": "first"}]
+
+
 def test_a_cancelled_operation_is_recorded_and_stays_cancelled() -> None:
     """Async: cancellation is an error of the operation and is not swallowed."""
 
