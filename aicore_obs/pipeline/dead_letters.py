@@ -63,17 +63,20 @@ class DeadLetters:
 
     def __init__(self, directory: Path, *, file_mode: int = 0o600) -> None:
         self.path = directory / FILE_NAME
-        self._lock = FileLock(directory / LOCK_NAME, timeout=LOCK_TIMEOUT_S, thread_local=False, mode=file_mode)
+        self._lock_path = directory / LOCK_NAME
         self._file_mode = file_mode
 
     def add(self, letters: Sequence[DeadLetter]) -> None:
         """Append letters; all of them or, on a full disk, none."""
         data = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
-        with self._lock:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        with self._locked():
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             fd = os.open(self.path, flags, self._file_mode)
             try:
                 size = os.fstat(fd).st_size
+                if size and _byte_at(fd, size - 1) != b"\n":
+                    # Somebody died in the middle of a letter.
+                    data = b"\n" + data
                 try:
                     written = os.write(fd, data)
                 except OSError:
@@ -83,6 +86,10 @@ class DeadLetters:
                     raise OSError(f"no space for {len(letters)} dead letters in {self.path}")
             finally:
                 os.close(fd)
+
+    def _locked(self) -> FileLock:
+        # One for each use: two sinks that keep letters aside at once are in two threads.
+        return FileLock(self._lock_path, timeout=LOCK_TIMEOUT_S, thread_local=False, mode=self._file_mode)
 
     def all(self) -> list[DeadLetter]:
         """Return the letters, each record once per sink (a crash may have written one twice); torn lines are left."""
@@ -94,7 +101,7 @@ class DeadLetters:
         ``instead`` are letters that come in their place, in the same step.
         """
         gone = set(wanted)
-        with self._lock:
+        with self._locked():
             kept = [line for letter, line in self._parsed() if letter is None or (letter.sink, letter.id) not in gone]
             kept += [msgspec.json.encode(letter) for letter in instead]
             draft = self.path.with_suffix(".new")
@@ -117,6 +124,11 @@ class DeadLetters:
         except FileNotFoundError:
             return []
         return [(_letter(line), line) for line in lines]
+
+
+def _byte_at(fd: int, at: int) -> bytes:
+    os.lseek(fd, at, os.SEEK_SET)
+    return os.read(fd, 1)
 
 
 def _letter(line: bytes) -> DeadLetter | None:

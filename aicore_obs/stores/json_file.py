@@ -43,29 +43,41 @@ class JsonFile:
         self._form: Form = ArrayForm() if address.kind == "json" else LinesForm()
         self._mode = address.options.file_mode
         self._sync = address.options.sync
-        self._lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT_S, thread_local=False, mode=self._mode)
+        # Work in a thread cannot be stopped, only left behind; what was begun in an earlier turn must not write.
+        self._turn = 0
 
     async def open(self) -> None:
         """Make the file if it is missing, and repair what a crash has torn."""
-        await anyio.to_thread.run_sync(self._open, abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(self._open, self._next_turn(), abandon_on_cancel=True)
 
     async def write(self, batch: Batch) -> None:
         """Append the records that the file does not have."""
+        turn = self._next_turn()
 
         def note(value: int) -> None:
-            anyio.from_thread.run_sync(batch.note, value)
+            if turn != self._turn:
+                raise SinkUnavailable(f"{self._path}: this write was given up")
+            batch.note(value)
 
-        await anyio.to_thread.run_sync(self._write, batch, note, abandon_on_cancel=True)
+        def note_on_the_loop(value: int) -> None:
+            anyio.from_thread.run_sync(note, value)
+
+        await anyio.to_thread.run_sync(self._write, batch, note_on_the_loop, turn, abandon_on_cancel=True)
 
     async def aclose(self) -> None:
-        """Nothing is kept open between batches."""
+        """Give up what still waits for the file's lock; nothing is kept open between batches."""
+        self._next_turn()
 
-    def _open(self) -> None:
-        with self._opened() as fd:
+    def _next_turn(self) -> int:
+        self._turn += 1
+        return self._turn
+
+    def _open(self, turn: int) -> None:
+        with self._opened(turn) as fd:
             self._repaired_end(fd)
 
-    def _write(self, batch: Batch, note: Callable[[int], None]) -> None:
-        with self._opened() as fd:
+    def _write(self, batch: Batch, note: Callable[[int], None], turn: int) -> None:
+        with self._opened(turn) as fd:
             end = self._repaired_end(fd)
             if batch.noted is None:
                 note(end)
@@ -122,11 +134,13 @@ class JsonFile:
             os.close(beside)
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
+    def _opened(self, turn: int) -> Iterator[int]:
         """Open the file under its lock; nothing of the system's errors comes out untranslated."""
+        # A lock for each use: one that is shared lets a second thread in while the first is at work.
+        lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT_S, thread_local=False, mode=self._mode)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._lock:
+            with lock.acquire(cancel_check=lambda: turn != self._turn):
                 fd = os.open(self._path, _FLAGS, self._mode)
                 try:
                     yield fd
@@ -140,9 +154,8 @@ class JsonFile:
 
 def _ids_from(fd: int, start: int) -> set[str]:
     """Return the ids of the records from an offset on."""
-    data = read(fd, start, os.fstat(fd).st_size - start)
     found: set[str] = set()
-    for line in data.split(b"\n"):
+    for line in _lines_from(fd, start):
         bare = line.strip().strip(b",")
         if bare.startswith(b"{"):
             try:
@@ -150,6 +163,16 @@ def _ids_from(fd: int, start: int) -> set[str]:
             except msgspec.DecodeError:
                 continue
     return found
+
+
+def _lines_from(fd: int, start: int) -> Iterator[bytes]:
+    """Yield the lines from an offset on, without holding more than one of them and a window."""
+    rest = b""
+    while data := read(fd, start, WINDOW):
+        start += len(data)
+        *whole, rest = (rest + data).split(b"\n")
+        yield from whole
+    yield rest
 
 
 def _write_at(fd: int, start: int, data: bytes) -> None:
