@@ -14,6 +14,7 @@ from aicore_obs import plugins
 from aicore_obs.addresses import address_of, database_address, file_address
 from aicore_obs.capture.record import Content
 from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError, UnknownParameterError
+from aicore_obs.guard import attempt
 from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
 from aicore_obs.pipeline.portal import run_apart
 from aicore_obs.pipeline.processors import normalise, own_names
@@ -216,9 +217,9 @@ def ask_store(address: Address, ask: Callable[[Store], Any]) -> int:
     async def asked() -> int:
         return int(await ask(cast("Store", plugins.sink(address))))
 
-    try:
-        return run_apart(asked, SCHEMA_TIMEOUT_S)
-    except AicoreObsError:
-        raise
-    except Exception as error:
-        raise StoreError(f"{address.name}: {error}") from error
+    outcome = attempt(run_apart, asked, SCHEMA_TIMEOUT_S)
+    if outcome.value is not None:
+        return outcome.value
+    if isinstance(outcome.error, AicoreObsError):
+        raise outcome.error
+    raise StoreError(f"{address.name}: {outcome.error}") from outcome.error
