@@ -37,6 +37,16 @@ def attempt(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outco
         return Outcome(error=error)
 
 
+def attempt_all(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
+    """Do as :func:`attempt`, and let nothing pass: an exit that is raised on a thread of ours would only end that."""
+    try:
+        return Outcome(value=work(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - the one guard for foreign code
+        return Outcome(error=error)
+    except BaseException as error:  # noqa: BLE001 - as above
+        return Outcome(error=RuntimeError(f"{type(error).__name__}: {error}"))
+
+
 def rescued(work: Callable[..., T], rescue: Callable[..., T], /, *args: Any) -> T:
     """Return what ``work`` returns; when it raises, what ``rescue`` makes of the error and the same arguments."""
     try:
@@ -46,18 +56,24 @@ def rescued(work: Callable[..., T], rescue: Callable[..., T], /, *args: Any) -> 
 
 
 async def attempt_async(work: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
-    """Await foreign code and return what it returned or raised; cancellation passes.
+    """Await foreign code and return what it returned or raised; our own cancellation passes.
 
-    Exits and interrupts that a sink raises by itself must not end the thread that serves the other sinks.
+    Exits, interrupts and cancellations that a sink raises by itself must not end the thread that serves the others.
     """
     try:
         return Outcome(value=await work(*args, **kwargs))
-    except asyncio.CancelledError:
-        raise
     except Exception as error:  # noqa: BLE001 - the one guard for foreign code
         return Outcome(error=error)
-    except BaseException as error:  # noqa: BLE001 - as above
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
         return Outcome(error=RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody asked this task to end."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def as_text(value: object) -> str:

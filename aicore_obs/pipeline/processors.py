@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from aicore_obs.guard import attempt, log_window
+from aicore_obs.guard import attempt, attempt_all, log_window
 from aicore_obs.model import codec
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Record
@@ -58,12 +58,12 @@ def prepare(line: bytes, first: Processor, others: Sequence[Processor]) -> Prepa
         return Prepared(newer=True)
     except (msgspec.DecodeError, ValueError) as error:
         return Prepared(failed=error)
-    outcome = attempt(first, given)
+    outcome = attempt_all(first, given)
     if outcome.value is None:
         return _not_prepared(outcome.error)
     ours = record = outcome.value
     for processor in others:
-        step = attempt(processor, record)
+        step = attempt_all(processor, record)
         if step.value is None:
             return _not_prepared(step.error or TypeError("a processor returned None; raise DropRecord to drop"))
         record = step.value
