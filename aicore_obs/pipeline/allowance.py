@@ -29,7 +29,7 @@ class Allowance:
 
     def __init__(self, directory: Path | None, max_bytes: int, *, ours: Path | None = None) -> None:
         self._directory = directory
-        self._ours = ours
+        self.ours = ours
         self._max_bytes = max_bytes
         self._freed = threading.Condition()
         self._others = 0
@@ -56,7 +56,7 @@ class Allowance:
         self._looked = time.monotonic()
         if self._directory is None:
             return
-        self._others = bytes_in(self._directory, besides=self._ours)
+        self._others = bytes_in(self._directory, besides=self.ours)
         held = self._others + own_bytes
         try:
             free = shutil.disk_usage(self._directory).free

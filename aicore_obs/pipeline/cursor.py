@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from aicore_obs.guard import log_window
+from aicore_obs.pipeline.chunk import Source
 from aicore_obs.pipeline.dead_letters import DeadLetter
-from aicore_obs.pipeline.journal import Source
 from aicore_obs.pipeline.owners import Position, SinkPosition
 from aicore_obs.pipeline.processors import Prepared
 
@@ -25,13 +26,25 @@ class Ready(msgspec.Struct, kw_only=True):
 
 
 class Cursor:
-    """One sink's place in one source."""
+    """One sink's place in one source.
 
-    def __init__(self, source: Source, position: SinkPosition, *, ours: bool, save: Callable[[], None]) -> None:
+    ``save`` keeps the positions of all sinks and may raise OSError; ``passed`` is called after every step forward.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        position: SinkPosition,
+        *,
+        ours: bool,
+        save: Callable[[], None],
+        passed: Callable[[], None] = lambda: None,
+    ) -> None:
         self.source = source
         self.position = position
         self.ours = ours
-        self.save = save
+        self._save = save
+        self._passed = passed
         # What a crash may have left half-written is looked for until the whole journal has been delivered.
         self._keep_note = position.noted is not None and not ours
         self.held = False
@@ -52,7 +65,12 @@ class Cursor:
         """Keep a sink's note of where it begins to write; the first one of an unsettled batch counts."""
         if self.position.noted is None:
             self.position.noted = value
-            self.save()
+            try:
+                self._save()
+            except OSError:
+                # What a sink writes on the word of a note that is not kept would be written twice after a crash.
+                self.position.noted = None
+                raise
 
     def advance(self, at: Position) -> None:
         """Everything before ``at`` is settled."""
@@ -60,4 +78,9 @@ class Cursor:
         self.waiting_since = time.time() if self.has_more() else None
         if not self._keep_note:
             self.position.noted = None
-        self.save()
+        try:
+            self._save()
+        except OSError as error:
+            # The old ones stay, and the next start delivers a little again.
+            log_window.warn("positions", f"positions of the journal cannot be kept: {error}")
+        self._passed()

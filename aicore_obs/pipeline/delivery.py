@@ -14,11 +14,11 @@ import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
 
 from aicore_obs.errors import SinkRejected, SinkUnavailable
-from aicore_obs.guard import attempt_async, log_window
+from aicore_obs.guard import attempt_all, attempt_async, log_window
 from aicore_obs.model.record import Record
+from aicore_obs.pipeline.chunk import Source
 from aicore_obs.pipeline.cursor import Cursor, Ready
 from aicore_obs.pipeline.dead_letters import DeadLetter, for_damage, for_record
-from aicore_obs.pipeline.journal import Source
 from aicore_obs.pipeline.owners import Position
 from aicore_obs.pipeline.processors import Prepared, prepare
 from aicore_obs.pipeline.stats import SinkStats
@@ -82,6 +82,7 @@ class Delivery:
         self.stored = 0
         self.dead_lettered = 0
         self.dropped: dict[str, int] = {}
+        self.lost = 0
         self.last_error: str | None = None
         self.hurry = 0
         self._build = spec.build
@@ -89,6 +90,7 @@ class Delivery:
         self._open = False
         self._processors = processors
         self._options = options
+        self._turn = 0
         self._asleep = False
         self._wake = anyio.Event()
         self._progress = anyio.Event()
@@ -99,7 +101,7 @@ class Delivery:
     async def run(self) -> None:
         """Deliver for ever; ends by cancellation."""
         while True:
-            cursor = next((one for one in self.cursors if one.has_more()), None)
+            cursor = self._next_cursor()
             if cursor is None:
                 await self._sleep()
                 continue
@@ -113,6 +115,12 @@ class Delivery:
                 await self._pause(1.0)
             self._services.after_step()
             self._tell_progress()
+
+    def _next_cursor(self) -> Cursor | None:
+        """Return where records wait. Journals take turns: load without end in one must not starve another."""
+        waiting = [one for one in self.cursors if one.has_more()]
+        self._turn += 1
+        return waiting[self._turn % len(waiting)] if waiting else None
 
     def wake(self) -> None:
         """Look for work, if asleep. A batch that is gathered and a sink that is given a rest are left in peace."""
@@ -177,7 +185,8 @@ class Delivery:
 
     async def _look_ahead(self, cursor: Cursor, at: Position) -> None:
         """Prepare the next batch; a store's driver leaves the interpreter lock free while it writes this one."""
-        cursor.ahead = self._made_ready(cursor.source, at)
+        # What goes wrong here goes wrong again when it is that batch's turn, and must not cut off this one's write.
+        cursor.ahead = attempt_all(self._made_ready, cursor.source, at).value
 
     def _made_ready(self, source: Source, at: Position) -> Ready:
         chunk = source.read(at, self._options.batch_bytes)
@@ -194,12 +203,16 @@ class Delivery:
             for line, one in zip(lines, prepared, strict=False)
             if one.failed is not None
         ]
-        damaged = chunk.damaged if whole else ()
-        letters += [for_damage(self.name, "damaged", "no whole frame in the journal", piece) for piece in damaged]
+        stop = chunk.next if whole else (ends[-1] if ends else at)
+        letters += [
+            for_damage(self.name, "damaged", "no whole frame in the journal", piece)
+            for end, piece in chunk.damaged
+            if end <= stop
+        ]
         rows = [(one, end) for one, end in zip(prepared, ends, strict=True) if one.record is not None]
         return Ready(
             start=at,
-            next=chunk.next if whole else (ends[-1] if ends else at),
+            next=stop,
             letters=letters,
             dropped=[one.dropped for one in prepared if one.dropped is not None],
             todo=[rows] if rows else [],
@@ -230,12 +243,17 @@ class Delivery:
         """Count records that this sink will not get."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
+    def lose(self, reason: str, count: int) -> None:
+        """Count records that this sink should have got; the next flush is not true about them."""
+        self.lost += count
+        self.drop(reason, count)
+
     async def _to_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         if letters:
             if await self._services.keep_aside(letters):
                 self.dead_lettered += len(letters)
             else:
-                self.drop("no disk for dead letters", len(letters))
+                self.lose("no disk for dead letters", len(letters))
             self.last_error = f"{letters[-1].reason}: {letters[-1].error}"
             log_window.warn(
                 f"dead {self.name}", f"{len(letters)} records kept aside for {self.name}: {letters[-1].error}"
@@ -314,15 +332,20 @@ class Delivery:
         log_window.warn(f"unavailable {self.name}", f"{self.name} takes nothing now, records wait: {_said(error)}")
         self._tell_progress()
 
-    def stats(self, pending: int) -> SinkStats:
-        """Return the numbers of this sink."""
+    @property
+    def failed(self) -> int:
+        """Return how many records did not arrive, and nobody had decided so."""
+        return self.dead_lettered + self.lost
+
+    def stats(self) -> SinkStats:
+        """Return the numbers of this sink, but for what is pending; may be called from any thread."""
+        # In this order: what is settled had been adopted before.
         return SinkStats(
             stored=self.stored,
-            pending=pending,
             dead_lettered=self.dead_lettered,
             dropped=dict(self.dropped),
-            adopted=self.adopted,
             last_error=self.last_error,
+            adopted=self.adopted,
         )
 
 

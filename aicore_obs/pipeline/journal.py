@@ -12,44 +12,19 @@ import platform
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from aicore_obs.model.ids import utc_now
 from aicore_obs.model.record import CODEC_VERSION
 from aicore_obs.pipeline.allowance import Allowance
+from aicore_obs.pipeline.chunk import Chunk, read_chunk
 from aicore_obs.pipeline.owners import START, Owner, Position
-from aicore_obs.pipeline.segment import MAGIC, SEGMENT_FORMAT, Piece, SegmentHeader, frame, segment_start, split
+from aicore_obs.pipeline.segment import SEGMENT_FORMAT, Piece, SegmentHeader, frame, segment_start, split
 
-READ_BYTES = 256 * 1024
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
-
-
-class Chunk(msgspec.Struct, frozen=True, gc=False):
-    """A piece of a journal: the texts of records in order, the damage between them, where to go on.
-
-    ``ends[i]`` is the position after ``lines[i]``.
-    """
-
-    lines: Sequence[bytes]
-    ends: Sequence[Position]
-    damaged: Sequence[bytes]
-    next: Position
-
-
-class Source(Protocol):
-    """Something that records can be read from: our own journal, or one that a dead process left."""
-
-    def end(self) -> Position:
-        """Return the position after the last whole record."""
-
-    def read(self, at: Position, max_bytes: int) -> Chunk:
-        """Return the next records from ``at``, about ``max_bytes`` of them, at least one when there is one."""
-
-    def trim(self, passed: Position) -> None:
-        """Forget everything before ``passed``: every sink has it."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -154,7 +129,11 @@ class FileJournal:
             if self._synced >= wanted:
                 return None
             with self._lock:
-                now, fd = self.end(), os.dup(self._fd)
+                now = self.end()
+                # Closed by `trim`: every sink has everything.
+                fd = os.dup(self._fd) if self._fd >= 0 else -1
+            if fd < 0:
+                return None
             try:
                 os.fsync(fd)
                 if now[0] != self._synced[0]:
@@ -172,11 +151,9 @@ class FileJournal:
         # Only POSIX systems can open a directory to sync the names in it.
         folders = [self.owner.path, self.owner.path.parent] if os.name == "posix" else []
         for path in [*paths, *folders]:
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            # A segment that is gone meanwhile has arrived everywhere.
+            with suppress(FileNotFoundError):
+                _sync_file(path)
 
     def end(self) -> Position:
         return (self._number, self._size)
@@ -207,6 +184,20 @@ class FileJournal:
                 with self._lock:
                     self.bytes -= size
         self._allowance.freed()
+
+    def heal(self) -> None:
+        """Go on in a folder of our own where somebody has deleted it: what was in it is lost, what comes is not."""
+        with self._lock:
+            whole = self.owner.is_whole()
+            if whole and (self._fd < 0 or self.owner.segment(self._number).exists()):
+                return
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+            if not whole:
+                self.owner = Owner.create(self.owner.path.parent)
+                self._allowance.ours = self.owner.path
+            self.bytes = 0
 
     def seal(self) -> None:
         """Accept nothing any more."""
@@ -287,6 +278,9 @@ class MemoryJournal:
                 self._first += 1
         self._allowance.freed()
 
+    def heal(self) -> None:
+        """Nobody else can delete what is here."""
+
     def seal(self) -> None:
         """Accept nothing any more."""
         with self._lock:
@@ -320,54 +314,20 @@ class LeftJournal:
                 self.owner.segment(number).unlink(missing_ok=True)
 
 
+def _sync_file(path: Path) -> None:
+    # Where a file must be open for writing to be synced (Windows), no folder gets here.
+    fd = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _write_whole(fd: int, data: bytes, size: int) -> None:
     """Write all of ``data`` at the end, which is at ``size``, or nothing: a full disk takes only part of it."""
     if os.write(fd, data) != len(data):
         os.ftruncate(fd, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def read_chunk(owner: Owner, at: Position, end: Position, max_bytes: int = READ_BYTES) -> Chunk:
-    """Read the next records of an owner's segments, from one segment at a time."""
-    for number in owner.segments():
-        if number < at[0] or (number, 0) >= end:
-            continue
-        offset = max(at[1], len(MAGIC)) if number == at[0] else len(MAGIC)
-        chunk = _read_segment(owner.segment(number), number, offset, end, max_bytes)
-        if chunk is not None:
-            return chunk
-    return Chunk((), (), (), end)
-
-
-def _read_segment(path: Path, number: int, offset: int, end: Position, max_bytes: int) -> Chunk | None:
-    """Read from one segment; None when nothing is left in it."""
-    limit = end[1] if number == end[0] else path.stat().st_size
-    wanted = max(max_bytes, 1024)
-    while offset < limit:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(min(wanted, limit - offset))
-        pieces = split(data, final=offset + len(data) >= limit)
-        if pieces or not data:
-            return _chunk(number, offset, pieces)
-        # One record is larger than what was read.
-        wanted *= 4
-    return None
-
-
-def _chunk(number: int, offset: int, pieces: Sequence[Piece]) -> Chunk:
-    """Sort the pieces of one segment; its first frame is the header and no record."""
-    if offset == len(MAGIC) and pieces[0].line is not None:
-        start, pieces = pieces[0].end, pieces[1:]
-    else:
-        start = 0
-    whole = [piece for piece in pieces if piece.line is not None]
-    return Chunk(
-        lines=[piece.line for piece in whole if piece.line is not None],
-        ends=[(number, offset + piece.end) for piece in whole],
-        damaged=[piece.damaged for piece in pieces if piece.line is None],
-        next=(number, offset + (pieces[-1].end if pieces else start)),
-    )
 
 
 def header_of(fingerprint: str, sinks: Sequence[str], processors: Sequence[str] = ()) -> SegmentHeader:

@@ -83,6 +83,10 @@ class Owner:
             return None
         return cls(path, lock)
 
+    def is_whole(self) -> bool:
+        """Return whether the folder and its lock are still there; without its lock a neighbour takes us for dead."""
+        return (self.path / LOCK_NAME).exists()
+
     def is_empty(self) -> bool:
         """Return whether nothing was ever written here; a process may have died between making a file and its start."""
         return all(self.segment(number).stat().st_size == 0 for number in self.segments())

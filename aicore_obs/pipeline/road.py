@@ -213,19 +213,22 @@ class Road:
         return FlushResult(ok=ok, sinks=self._sinks())
 
     def _sinks(self) -> dict[str, SinkStats]:
+        return self._counts()[1]
+
+    def _counts(self) -> tuple[int, dict[str, SinkStats]]:
+        """Return how many records were accepted, and the numbers of every sink, both of one moment."""
         if self._writer is not None:
-            return self._writer.sink_stats()
-        pending = self._journal.mark()[1]
-        return {spec.name: SinkStats(pending=pending) for spec in self._options.writer.sinks}
+            return self._writer.counts()
+        accepted = self._journal.mark()[1]
+        return accepted, {name: SinkStats(pending=accepted) for name in self.sink_names}
 
     def stats(self) -> Stats:
         """Return the numbers of this road."""
         if self._pid != os.getpid():
             self._begin_again()
-        accepted = self._journal.mark()[1]
+        accepted, sinks = self._counts()
         refused = dict(self._refused)
         directory = self._options.writer.directory
-        sinks = self._sinks()
         on_disk = isinstance(self._journal, FileJournal)
         return Stats(
             offered=accepted + sum(refused.values()),

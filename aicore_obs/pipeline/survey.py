@@ -115,7 +115,7 @@ def _pending(path: Path, header: SegmentHeader) -> dict[str, int]:
         while at < journal.end():
             chunk = journal.read(at, _CHUNK_BYTES)
             for name, position in positions.items():
-                counts[name] += sum(end > position.at for end in chunk.ends) + len(chunk.damaged)
+                counts[name] += chunk.count_after(position.at)
             at = chunk.next
     except FileNotFoundError:
         return counts

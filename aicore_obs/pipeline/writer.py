@@ -25,6 +25,7 @@ from aicore_obs.pipeline.stats import SinkStats
 from aicore_obs.protocols import Processor
 
 ADOPT_INTERVAL_S = 5.0
+LOST = "lost with the journal"
 
 
 class WriterOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ class Adopted:
 
     def save(self) -> None:
         """Keep the positions, for the case that we die too."""
-        _save(self.owner, self.positions)
+        self.owner.save_positions(self.positions)
 
 
 class Writer:
@@ -65,14 +66,15 @@ class Writer:
         self._foreign_pending = 0
         self._positions = {spec.name: SinkPosition() for spec in options.sinks}
         self._dead_letters = DeadLetters(options.directory, file_mode=options.file_mode) if options.directory else None
-        self._dead_letters_told = 0
+        self._failures_told = 0
         self._stop = anyio.Event()
         self.deliveries = [self._delivery(spec) for spec in options.sinks]
 
     def _delivery(self, spec: SinkSpec) -> Delivery:
-        services = Services(self._bell, self._keep_aside, self._let_go_of_delivered)
+        services = Services(self._bell, self._keep_aside, self._after_step)
         delivery = Delivery(spec, self._options.processors, self._options.delivery, services)
-        cursor = Cursor(self._journal, self._positions[spec.name], ours=True, save=self._save_ours)
+        position = self._positions[spec.name]
+        cursor = Cursor(self._journal, position, ours=True, save=self._save_ours, passed=self._trim_ours)
         delivery.cursors.append(cursor)
         return delivery
 
@@ -105,6 +107,7 @@ class Writer:
     async def _look_around(self) -> None:
         """From time to time, see what the neighbours hold and what the dead have left."""
         while True:
+            self._heal()
             self.adopt()
             self._allowance.look(self._journal.bytes)
             await anyio.sleep(ADOPT_INTERVAL_S)
@@ -183,7 +186,9 @@ class Writer:
 
     def _save_ours(self) -> None:
         if isinstance(self._journal, FileJournal):
-            _save(self._journal.owner, self._positions)
+            self._journal.owner.save_positions(self._positions)
+
+    def _trim_ours(self) -> None:
         self._journal.trim(min(position.at for position in self._positions.values()))
 
     async def _keep_aside(self, letters: Sequence[DeadLetter]) -> bool:
@@ -206,16 +211,16 @@ class Writer:
             async with anyio.create_task_group() as tasks:
                 for delivery in self.deliveries:
                     tasks.start_soon(self._drain, delivery, [one for one in wanted if one[0] in delivery.cursors])
-        self._let_go_of_delivered()
-        dead = sum(stats.dead_lettered for stats in self.sink_stats().values())
-        told, self._dead_letters_told = self._dead_letters_told, dead
-        return _reached(wanted) and dead == told and not self._foreign_pending
+        self._after_step()
+        failed = sum(delivery.failed for delivery in self.deliveries)
+        told, self._failures_told = self._failures_told, failed
+        return _reached(wanted) and failed == told and not self._foreign_pending
 
     async def _drain(self, delivery: Delivery, wanted: Sequence[tuple[Cursor, Position]]) -> None:
         delivery.hurry += 1
         delivery.hasten()
         try:
-            while not _reached(wanted):
+            while not _reached([(cursor, end) for cursor, end in wanted if not cursor.held]):
                 await delivery.progress()
         finally:
             delivery.hurry -= 1
@@ -225,21 +230,37 @@ class Writer:
         since = [one.waiting_since for delivery in self.deliveries for one in delivery.cursors if one.waiting_since]
         return time.time() - min(since) if since else None
 
-    def sink_stats(self) -> dict[str, SinkStats]:
-        """Return the numbers of every sink at this moment; may be called from any thread."""
-        end, accepted = self._journal.mark()
-        return {delivery.name: self._stats_of(delivery, end, accepted) for delivery in self.deliveries}
+    def counts(self) -> tuple[int, dict[str, SinkStats]]:
+        """Return how many records were accepted, and the numbers of every sink; may be called from any thread."""
+        newer = self._foreign_pending
+        # In this order: whatever is settled had been accepted before.
+        known = [delivery.stats() for delivery in self.deliveries]
+        _, accepted = self._journal.mark()
+        return accepted, {
+            delivery.name: msgspec.structs.replace(
+                stats, adopted=stats.adopted + newer, pending=accepted + stats.adopted - stats.settled + newer
+            )
+            for delivery, stats in zip(self.deliveries, known, strict=True)
+        }
 
-    def _stats_of(self, delivery: Delivery, end: Position, accepted: int) -> SinkStats:
-        # In this order: a record is counted as settled before the position moves past it.
-        passed = delivery.has_passed(self._journal, end)
-        stats = delivery.stats(0)
-        missing = max(0, accepted + stats.adopted - stats.settled)
-        if passed and missing:
-            # A damaged piece may have been several records, and a journal may be deleted under us.
-            delivery.drop("lost with the journal", missing)
-            stats, missing = delivery.stats(0), 0
-        return msgspec.structs.replace(stats, pending=missing + self._foreign_pending)
+    def _after_step(self) -> None:
+        self._let_go_of_delivered()
+        self._count_losses()
+
+    def _count_losses(self) -> None:
+        """Count what was accepted and cannot be found, where everything there is has been passed. On the loop only."""
+        end, accepted = self._journal.mark()
+        for delivery in self.deliveries:
+            missing = accepted + delivery.adopted - delivery.stats().settled
+            if missing > 0 and delivery.has_passed(self._journal, end):
+                # A damaged piece may have been several records, and a journal may be deleted under us.
+                delivery.lose(LOST, missing)
+                self._heal()
+
+    def _heal(self) -> None:
+        healed = attempt(self._journal.heal)
+        if healed.error is not None:
+            log_window.warn("heal", f"the journal was deleted and cannot be made again: {healed.error}")
 
 
 def journal_header(path: Path) -> SegmentHeader | None:
@@ -261,7 +282,7 @@ def _count_after(journal: LeftJournal, positions: dict[str, SinkPosition]) -> di
     while at < journal.end():
         chunk = journal.read(at, 1024 * 1024)
         for name, position in positions.items():
-            counts[name] += sum(end > position.at for end in chunk.ends) + len(chunk.damaged)
+            counts[name] += chunk.count_after(position.at)
         at = chunk.next
         time.sleep(0)
     return counts
@@ -269,11 +290,3 @@ def _count_after(journal: LeftJournal, positions: dict[str, SinkPosition]) -> di
 
 def _reached(wanted: Sequence[tuple[Cursor, Position]]) -> bool:
     return all(cursor.at >= end for cursor, end in wanted)
-
-
-def _save(owner: Owner, positions: dict[str, SinkPosition]) -> None:
-    """Keep positions; on a full disk the old ones stay, and the next start delivers a little again."""
-    try:
-        owner.save_positions(positions)
-    except OSError as error:
-        log_window.warn("positions", f"positions in {owner.path} cannot be kept: {error}")
