@@ -308,6 +308,27 @@ def come_and_go(arguments: Arguments) -> None:
             record(collector, "come and go", 1)
 
 
+def without_descriptors(arguments: Arguments) -> None:
+    """Make a collector when the process may open no file any more; say which durability it has."""
+    import resource
+
+    from aicore_obs.errors import DurabilityError
+    from tests.faults.sinks import Healthy
+
+    LlmOperationCollector(sinks=[Healthy("before")], **arguments).close()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    collector = LlmOperationCollector(sinks=[Healthy()], **arguments)
+    print(collector.stats().durability)
+    try:
+        LlmOperationCollector(sinks=[Healthy("other")], durability="process", **arguments)
+    except DurabilityError as error:
+        print(type(error).__name__)
+    os._exit(0) if sys.stdout.flush() is None else None
+
+
 def main(name: str, arguments: str) -> None:
     """Run one program."""
     globals()[name](json.loads(arguments))
