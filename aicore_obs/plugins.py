@@ -91,7 +91,7 @@ def derive(operation: Operation) -> Derived | None:
     if operation.completion_args is not msgspec.UNSET:
         request = description.read_request(bytes(operation.completion_args))
     if operation.response is not msgspec.UNSET:
-        response = description.read_response(bytes(operation.response))
+        response = description.read_response(bytes(operation.response), request)
     if request is _NO_REQUEST and response is _NO_RESPONSE:
         return None
     source = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
+from aicore_obs.model.cost import Bill, OtherUsage
 from aicore_obs.model.record import Payload, Record
 from aicore_obs.model.usage import NO_USAGE, Usage
 
@@ -97,36 +98,54 @@ class DropRecord(Exception):  # noqa: N818 - a decision, not a mistake
 
 
 class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider's description read from a request."""
+    """What a provider's description read from a request.
+
+    ``counts`` are quantities that only the request tells (characters to be spoken, images or seconds of video asked
+    for). ``conditions`` are what was asked for of that a price may depend on: ``tier``, ``batch``, ``speed``,
+    ``region``, ``size``, ``quality``, ``resolution``, ``search_context``, … What was served goes before it.
+    """
 
     model: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    base_url: str | None = None
+    counts: Usage = NO_USAGE
+    conditions: dict[str, str] = {}
 
 
 class ResponseFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider's description read from a response; ``usage_raw`` is the provider's own usage object."""
+    """What a provider's description read from a response; ``usage_raw`` is the provider's own usage object.
+
+    ``provider`` is who answered, where the body says so and it is another one than was asked. ``conditions`` as in
+    :class:`RequestFacts`, but as served. ``usage`` need not be settled yet.
+    """
 
     model: str | None = None
     id: str | None = None
     finish_reason: str | None = None
     usage: Usage = NO_USAGE
     usage_raw: Payload = msgspec.UNSET
+    provider: str | None = None
+    conditions: dict[str, str] = {}
+    bill: Bill | None = None
+    others: tuple[OtherUsage, ...] = ()
 
 
 class Provider(Protocol):
     """A description of one provider: how to read its request and its response from JSON. No mechanics, no I/O.
 
     A reader takes raw JSON of any shape, never raises for a shape that it does not know, and reports nothing that the
-    JSON does not say.
+    JSON does not say. A module with these names is one.
     """
 
     name: str
+    # Names of the hosts of its API: the ends of host names, such as ``api.groq.com`` or ``.openai.azure.com``.
+    hosts: tuple[str, ...]
 
     def read_request(self, raw: bytes) -> RequestFacts: ...
 
-    def read_response(self, raw: bytes) -> ResponseFacts:
-        """Read a body, or a list of stream events."""
+    def read_response(self, raw: bytes, asked: RequestFacts) -> ResponseFacts:
+        """Read a body, or a list of stream events, in the light of what was asked."""
 
     def read_text(self, raw: bytes) -> str | None:
         """Return the text that the model wrote, None when the body has none."""

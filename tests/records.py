@@ -15,7 +15,8 @@ import msgspec
 from aicore_obs import plugins
 from aicore_obs.capture.record import Capture
 from aicore_obs.model import codec
-from aicore_obs.model.events import Flag, Span
+from aicore_obs.model.cost import Cost
+from aicore_obs.model.events import CostRevision, Flag, Span
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.ids import new_id
 from aicore_obs.model.operation import Operation
@@ -54,6 +55,12 @@ def operations(count: int, **fields: Any) -> list[Operation]:
 def flag(*flagged: Operation, **fields: Any) -> Flag:
     """Return a flag record on these operations."""
     return Flag(**header(operation_ids=tuple(one.id for one in flagged), **fields))
+
+
+def revision(of: Operation, cost: Cost | None = None, **fields: Any) -> CostRevision:
+    """Return a record that costs an operation again; unknown when no cost is given."""
+    cost = Cost(reason="no price") if cost is None else cost
+    return CostRevision(**header(operation_id=of.id, cost=cost, **fields))
 
 
 def span(**fields: Any) -> Span:

@@ -33,6 +33,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONS = StoreOptions()
 _JSON = ("tags", "labels", "extras")
 
+# Not columns of their own name.
+_NOT_COLUMNS = ("usage", "usage_raw", "billing", "cost")
+
 
 def operation(number: int, **fields: Any) -> Operation:
     """Return operation ``number``, a second after the one before; payloads and extras are given as plain data."""
@@ -162,7 +165,7 @@ def _fold(flags: dict[tuple[str, str], dict[str, Any]], flag: Flag) -> None:
 def _operation_row(one: Operation) -> dict[str, Any]:
     derived = one.derived or Derived()
     error = one.error
-    row = {name: getattr(derived, name) for name in Derived.__struct_fields__ if name not in ("usage", "usage_raw")}
+    row = {name: getattr(derived, name) for name in Derived.__struct_fields__ if name not in _NOT_COLUMNS}
     row |= {name: getattr(derived.usage, name) for name in Usage.__struct_fields__}
     skipped = ("completion_args", "response", "derived", "error", "escaped", "v", "odd", "kind", *_JSON)
     row |= {name: getattr(one, name) for name in Operation.__struct_fields__ if name not in skipped}

@@ -27,7 +27,7 @@ from aicore_obs.guard import attempt, log_window, rescued
 from aicore_obs.model.escape import escape
 from aicore_obs.model.ids import new_id, utc_now
 from aicore_obs.model.operation import Derived, Operation
-from aicore_obs.model.record import CODEC_VERSION, ErrorInfo
+from aicore_obs.model.record import FIRST_VERSION, ErrorInfo
 
 Content = dict[str, Any]
 
@@ -115,7 +115,7 @@ class Capture:
         operation = Operation(
             id=new_id(),
             timestamp=fields.get("timestamp") or utc_now(),
-            v=CODEC_VERSION,
+            v=FIRST_VERSION,
             project=fields.get("project", self._project),
             operation_type=operation_type,
             provider=provider,
@@ -140,7 +140,7 @@ class Capture:
         operation = Operation(
             id=new_id(),
             timestamp=fields.pop("timestamp", None) or utc_now(),
-            v=CODEC_VERSION,
+            v=FIRST_VERSION,
             project=fields.pop("project", self._project),
             operation_type=attempt(text_of, "operation_type", operation_type, odd).value or "completion",
             provider=attempt(text_of, "provider", provider, odd).value,

@@ -10,15 +10,16 @@ from typing import Any
 
 import msgspec
 
-from aicore_obs.model.events import Flag, Span
+from aicore_obs.model.events import CostRevision, Flag, Span
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import CODEC_VERSION, Record
 from aicore_obs.model.scope import Scope
 
-KINDS: tuple[type[Record], ...] = (Operation, Scope, Span, Flag)
+KINDS: tuple[type[Record], ...] = (Operation, Scope, Span, Flag, CostRevision)
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Operation | Scope | Span | Flag] = msgspec.json.Decoder(Operation | Scope | Span | Flag)
+_AnyKind = Operation | Scope | Span | Flag | CostRevision
+_decoder: msgspec.json.Decoder[_AnyKind] = msgspec.json.Decoder(_AnyKind)
 
 
 class _Version(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""This module is where the small kinds are defined: span and flag.
+"""This module is where the small kinds are defined: span, flag and cost.
 
 ``log``, ``metric``, ``param`` and ``artifact`` will stand here too.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from aicore_obs.model.cost import Cost
 from aicore_obs.model.record import ErrorInfo, Payload, Record
 
 
@@ -30,3 +31,15 @@ class Flag(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag=
     reason: str | None = None
     note: str | None = None
     active: bool = True
+
+
+class CostRevision(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="cost"):
+    """One operation costed again: who did it and when is the header's, by which price book is the cost's own.
+
+    It stands beside what was known before and overwrites nothing; readers show the newest by id. Such a record has
+    ``v`` 2, so that a program that does not know the kind leaves it alone.
+    """
+
+    operation_id: str
+    cost: Cost
+    author: str | None = None

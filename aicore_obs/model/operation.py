@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from aicore_obs.model.cost import NO_BILLING, Billing, Cost
 from aicore_obs.model.record import ErrorInfo, Payload, Record
 from aicore_obs.model.usage import NO_USAGE, Usage
 
@@ -23,6 +24,8 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     # Where the usage was found: a provider's name, "shape:<name>" when only the shape told, None when nowhere.
     usage_source: str | None = None
     usage_raw: Payload = msgspec.UNSET
+    billing: Billing = NO_BILLING
+    cost: Cost | None = None
 
 
 class Operation(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="operation"):

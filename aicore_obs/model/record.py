@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
-# The version of the record's JSON. A reader that meets a higher one leaves the record alone.
-CODEC_VERSION = 1
+# The version of the record's JSON. A reader that meets a higher one leaves the record alone, so that a kind that an
+# older program does not know is written with the version that brought it, and every other kind with version 1.
+CODEC_VERSION = 2
+FIRST_VERSION = 1
+COST_VERSION = 2
 
 # JSON text that is carried along and never parsed whole; UNSET when it was not given.
 Payload = msgspec.Raw | msgspec.UnsetType

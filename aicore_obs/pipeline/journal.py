@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from aicore_obs.model.ids import utc_now
-from aicore_obs.model.record import CODEC_VERSION
+from aicore_obs.model.record import FIRST_VERSION
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.chunk import Chunk, read_chunk
 from aicore_obs.pipeline.owners import START, Owner, Position
@@ -334,7 +334,7 @@ def header_of(fingerprint: str, sinks: Sequence[str], processors: Sequence[str] 
     """Return the header of the segments that this process writes."""
     return SegmentHeader(
         format=SEGMENT_FORMAT,
-        codec=CODEC_VERSION,
+        codec=FIRST_VERSION,
         fingerprint=fingerprint,
         sinks=tuple(sinks),
         pid=os.getpid(),

@@ -13,10 +13,11 @@ from typing import Any, cast
 import msgspec
 
 from aicore_obs.model.record import Payload
-from aicore_obs.model.usage import NO_USAGE, Usage
+from aicore_obs.model.usage import NO_USAGE, Usage, count_of, settled
 from aicore_obs.protocols import RequestFacts, ResponseFacts
 
 name = "openai"
+hosts = ("api.openai.com",)
 
 
 class _Request(msgspec.Struct):
@@ -93,6 +94,7 @@ _said = msgspec.json.Decoder(_Said)
 _usage = msgspec.json.Decoder(_Usage)
 _details = msgspec.json.Decoder(_Details)
 _NO_DETAILS = _Details()
+_NOT_ASKED = RequestFacts()
 
 
 def read_request(raw: bytes) -> RequestFacts:
@@ -106,11 +108,11 @@ def read_request(raw: bytes) -> RequestFacts:
     return RequestFacts(
         model=_text(request.model),
         temperature=_number(request.temperature),
-        max_tokens=_count(limit),
+        max_tokens=count_of(limit),
     )
 
 
-def read_response(raw: bytes) -> ResponseFacts:
+def read_response(raw: bytes, asked: RequestFacts = _NOT_ASKED) -> ResponseFacts:  # noqa: ARG001 - a duty of the protocol
     """Read a body or a list of stream events; of a stream, the last value that was said counts."""
     bodies = _read_bodies(raw)
     usage, usage_raw = NO_USAGE, cast("Payload", msgspec.UNSET)
@@ -180,33 +182,26 @@ def _read_usage(raw: Payload) -> Usage | None:
         return None
     inputs = _first_details(given.prompt_tokens_details, given.input_tokens_details)
     outputs = _first_details(given.completion_tokens_details, given.output_tokens_details)
-    input_tokens = _count(given.input_tokens if given.prompt_tokens is None else given.prompt_tokens)
-    output_tokens = _count(given.output_tokens if given.completion_tokens is None else given.completion_tokens)
+    input_tokens = count_of(given.input_tokens if given.prompt_tokens is None else given.prompt_tokens)
+    output_tokens = count_of(given.output_tokens if given.completion_tokens is None else given.completion_tokens)
     usage = Usage(
         input_tokens=input_tokens,
-        cache_read_tokens=_count(inputs.cached_tokens),
-        cache_write_tokens=_count(inputs.cache_write_tokens),
-        input_audio_tokens=_count(inputs.audio_tokens),
-        input_image_tokens=_count(inputs.image_tokens),
+        cache_read_tokens=count_of(inputs.cached_tokens),
+        cache_write_tokens=count_of(inputs.cache_write_tokens),
+        input_audio_tokens=count_of(inputs.audio_tokens),
+        input_image_tokens=count_of(inputs.image_tokens),
         output_tokens=output_tokens,
-        reasoning_tokens=_count(outputs.reasoning_tokens),
-        output_audio_tokens=_count(outputs.audio_tokens),
-        output_image_tokens=_count(outputs.image_tokens),
-        total_tokens=_total(_count(given.total_tokens), input_tokens, output_tokens),
+        reasoning_tokens=count_of(outputs.reasoning_tokens),
+        output_audio_tokens=count_of(outputs.audio_tokens),
+        output_image_tokens=count_of(outputs.image_tokens),
+        total_tokens=count_of(given.total_tokens),
     )
-    return usage if usage != NO_USAGE else None
+    return settled(usage) if usage != NO_USAGE else None
 
 
 def _first_details(*given: Payload) -> _Details:
     found = (_decoded(_details, one) for one in given)
     return next((one for one in found if one is not None), _NO_DETAILS)
-
-
-def _total(said: int | None, input_tokens: int | None, output_tokens: int | None) -> int | None:
-    """Totals are ours where both parts are known: input and output together; else what was said."""
-    if input_tokens is None or output_tokens is None:
-        return said
-    return input_tokens + output_tokens
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], raw: bytes | Payload) -> Any:
@@ -226,16 +221,6 @@ def _last(values: Iterable[str | None]) -> str | None:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _count(value: Any) -> int | None:
-    """Return a non-negative whole number, None for anything else (booleans and fractions included)."""
-    if value is None:
-        return None
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    # No store holds more than 64 bits, and the sum of two must fit as well.
-    return value if type(value) is int and 0 <= value < 2**62 else None
 
 
 def _number(value: Any) -> float | None:

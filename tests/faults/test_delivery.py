@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from aicore_obs import DropRecord, LlmOperationCollector
-from aicore_obs.model.record import CODEC_VERSION, Record
+from aicore_obs.model.record import CODEC_VERSION, FIRST_VERSION, Record
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.dead_letters import DeadLetters, for_damage, for_record
 from aicore_obs.pipeline.journal import FileJournal, header_of
@@ -189,7 +189,7 @@ def test_flush_beside_records_of_a_newer_program_is_prompt(open_collector: Opens
     left = FileJournal(
         owner, header=header_of(fingerprint(collector), [sink.name]), allowance=Allowance(owner.path.parent, 2**30)
     )
-    newer = line(2).replace(b'"v":%d' % CODEC_VERSION, b'"v":%d' % (CODEC_VERSION + 1))
+    newer = line(2).replace(b'"v":%d' % FIRST_VERSION, b'"v":%d' % (CODEC_VERSION + 1))
     for text in (line(1), newer, line(3)):
         assert left.append(text) is None
     left.close(remove=False)
