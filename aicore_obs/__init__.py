@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aicore_obs.collector import LlmOperationCollector as LlmOperationCollector
-    from aicore_obs.collector import configure as configure
-    from aicore_obs.collector import get_collector as get_collector
     from aicore_obs.context import bind as bind
     from aicore_obs.context import suppress as suppress
+    from aicore_obs.default import configure as configure
+    from aicore_obs.default import get_collector as get_collector
     from aicore_obs.errors import AicoreObsError as AicoreObsError
     from aicore_obs.errors import ConfigurationError as ConfigurationError
     from aicore_obs.errors import FilterError as FilterError
@@ -38,8 +38,8 @@ _HOMES = {
     "Stats": "pipeline.stats",
     "StoreError": "errors",
     "bind": "context",
-    "configure": "collector",
-    "get_collector": "collector",
+    "configure": "default",
+    "get_collector": "default",
     "suppress": "context",
 }
 

@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from aicore_obs import plugins
-from aicore_obs.addresses import address_of, check_place, database_address, file_address
+from aicore_obs.addresses import check_place, file_address
 from aicore_obs.assembly import CollectorOptions, ask_store, checked, places, road_key, road_options, store_options
 from aicore_obs.capture.fields import RecordOptions, check_parameters
 from aicore_obs.capture.plain import snapshot
 from aicore_obs.capture.record import Capture, Captured
 from aicore_obs.context import is_suppressed
 from aicore_obs.errors import ConfigurationError
-from aicore_obs.guard import log_window
 from aicore_obs.model import codec
 from aicore_obs.model.record import Record
 from aicore_obs.pipeline import roads
-from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.pipeline.portal import in_thread
 from aicore_obs.pipeline.road import Road
 from aicore_obs.pipeline.stats import NO_STATS, FlushResult, Stats
-from aicore_obs.protocols import Address, Store, StoreOptions
-from aicore_obs.settings import DEFAULT_DATABASE, from_environment
+from aicore_obs.protocols import Store, StoreOptions
+from aicore_obs.reading import DATABASES, OnClassOrInstance, open_collectors, place_to_read
+from aicore_obs.reading import ask as ask_reader
+from aicore_obs.settings import from_environment
 from aicore_obs.timed import TimedOperation
 
 if TYPE_CHECKING:
     import polars as pl
 
-P = ParamSpec("P")
-T = TypeVar("T")
-READ_FLUSH_TIMEOUT_S = 30.0
-_DATABASES = frozenset({"sqlite", "postgresql"})
-
-
-class _OnClassOrInstance(Generic[P, T]):
-    """A method that is given the instance, or None when it is called on the class."""
-
-    def __init__(self, method: Callable[Concatenate[Any, P], T]) -> None:
-        self._method = method
-        self.__doc__ = method.__doc__
-
-    def __get__(self, instance: object | None, owner: type) -> Callable[P, T]:
-        return self._method.__get__(instance if instance is not None else _NOBODY, owner)  # type: ignore[no-any-return]
-
-
-class _Nobody:
-    """Stands for the instance where a method is called on the class."""
-
-
-_NOBODY = _Nobody()
+_READ = "aicore_obs.query.reader:read_frame"
+_SCAN = "aicore_obs.query.scan:scan"
 
 
 class LlmOperationCollector:
@@ -111,7 +90,7 @@ class LlmOperationCollector:
             asked = road_options(self.addresses, objects, options, stores)
             self._road_key = road_key(asked, options)
             self._road = roads.acquire(self._road_key, lambda: Road(asked))
-            _open_collectors.add(self)
+            open_collectors.add(self)
 
     # -- recording -------------------------------------------------------------------------------------------------
 
@@ -221,7 +200,7 @@ class LlmOperationCollector:
         if self._closed or self._road is None:
             return self.flush(timeout_s)
         self._closed = True
-        _open_collectors.discard(self)
+        open_collectors.discard(self)
         return roads.release(self._road_key, timeout_s)
 
     async def aclose(self, timeout_s: float = 10) -> FlushResult:
@@ -269,7 +248,7 @@ class LlmOperationCollector:
         return await in_thread(self.migrate_schema, allow_major=allow_major)
 
     def _ask_stores(self, ask: Callable[[Store], Any]) -> int:
-        databases = [address for address in self.addresses if address.kind in _DATABASES]
+        databases = [address for address in self.addresses if address.kind in DATABASES]
         if not databases:
             raise ConfigurationError("this collector has no database: only databases have a schema")
         versions = [ask_store(address, ask) for address in databases]
@@ -285,9 +264,9 @@ class LlmOperationCollector:
             StoreNotFoundError: there is no such file.
             FilterError: a filter name or value that does not exist; the message lists the right ones.
         """
-        return _read(file_address(path, StoreOptions()), filters)
+        return cast("pl.DataFrame", ask_reader(_READ, file_address(path, StoreOptions()), filters))
 
-    @_OnClassOrInstance
+    @OnClassOrInstance
     def polars_from_db(self, /, db_url: str | None = None, **filters: Any) -> pl.DataFrame:
         """Read operations as a frame; filters as in :class:`aicore_obs.model.filter.Filter`.
 
@@ -298,54 +277,15 @@ class LlmOperationCollector:
             StoreNotFoundError: there is no such database.
             FilterError: a filter name or value that does not exist; the message lists the right ones.
         """
-        return _read(_address_to_read(self, db_url), filters)
+        return cast("pl.DataFrame", ask_reader(_READ, place_to_read(self, db_url), filters))
 
-    @_OnClassOrInstance
+    @OnClassOrInstance
     def scan_db(self, /, db_url: str | None = None, **filters: Any) -> pl.LazyFrame:
         """Return operations as a lazy frame: filters, the columns that are used and the limit go into the SQL."""
-        scan = plugins.load("aicore_obs.query.scan:scan")
-        address = _address_to_read(self, db_url)
-        return cast("pl.LazyFrame", scan(address, filters, **_reading(address)))
+        return cast("pl.LazyFrame", ask_reader(_SCAN, place_to_read(self, db_url), filters))
 
 
 _NOTHING = FlushResult(ok=True, sinks={})
-# Weak: whom nobody holds any more, nobody means by "the open collectors". Its road is flushed and closed all the same.
-_open_collectors: weakref.WeakSet[LlmOperationCollector] = weakref.WeakSet()
-
-
-def _read(address: Address, filters: dict[str, Any]) -> pl.DataFrame:
-    read = plugins.load("aicore_obs.query.reader:read_frame")
-    return cast("pl.DataFrame", read(address, filters, **_reading(address)))
-
-
-def _reading(address: Address) -> dict[str, Any]:
-    """Return what a reader must know of the writers in this process."""
-    return {"before": lambda: _flush_writers_to(address), "is_ours": bool(roads.writing_to(address.name))}
-
-
-def _flush_writers_to(address: Address) -> None:
-    """Flush every road of this process that leads to a store, so that one reads one's own writes."""
-    for road in roads.writing_to(address.name):
-        result = road.flush(READ_FLUSH_TIMEOUT_S)
-        if not result.ok:
-            log_window.warn("read", f"reading {address.name} while {result.pending} records are not in it yet")
-
-
-def _address_to_read(asker: object, db_url: str | None) -> Address:
-    if isinstance(asker, LlmOperationCollector) and db_url is None:
-        databases = [one for one in asker.addresses if one.kind in _DATABASES]
-        return (databases or asker.addresses)[0]
-    if db_url is not None:
-        return address_of(db_url, StoreOptions())
-    found = {one.name: one for collector in list(_open_collectors) for one in collector.addresses}
-    databases = [one for one in found.values() if one.kind in _DATABASES]
-    if len(databases) > 1:
-        names = ", ".join(sorted(one.name for one in databases))
-        raise ConfigurationError(f"several databases are open ({names}): name one with db_url=, or ask its collector")
-    if databases:
-        return databases[0]
-    url = from_environment().db_url
-    return database_address(url or f"sqlite:///{DEFAULT_DATABASE}", StoreOptions())
 
 
 def _positional(
@@ -360,39 +300,3 @@ def _positional(
 
 def _chosen(option: bool | None, setting: bool) -> bool:
     return setting if option is None else option
-
-
-# -- the default collector -----------------------------------------------------------------------------------------
-
-
-class _Default:
-    """The default collector of this process, and how it was asked for."""
-
-    def __init__(self) -> None:
-        self.lock = ForkLock()
-        self.collector: LlmOperationCollector | None = None
-        self.make: Callable[[], LlmOperationCollector] = LlmOperationCollector
-
-
-_default = _Default()
-
-
-def configure(
-    storage_path: str | Path | None = None, db_url: str | None = None, **options: Unpack[CollectorOptions]
-) -> LlmOperationCollector:
-    """Make the default collector, and close the one that was there."""
-    with _default.lock.here:
-        old = _default.collector
-        _default.make = lambda: LlmOperationCollector(storage_path, db_url, **options)
-        _default.collector = collector = _default.make()
-    if old is not None:
-        old.close()
-    return collector
-
-
-def get_collector() -> LlmOperationCollector:
-    """Return the default collector: as configured, else made from the environment; a closed one is made again."""
-    with _default.lock.here:
-        if _default.collector is None or _default.collector.is_closed:
-            _default.collector = _default.make()
-        return _default.collector

@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from aicore_obs import LlmOperationCollector
-from aicore_obs.collector import _open_collectors
+from aicore_obs.reading import open_collectors
 from aicore_obs.web import LlmOperationMiddleware
 from tests.code_blocks import CodeBlock, code_blocks, run_block
 
@@ -68,7 +68,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
     names: dict[str, Any] = {"LlmOperationCollector": LlmOperationCollector}
     yield names
     names.clear()
-    for collector in list(_open_collectors):
+    for collector in list(open_collectors):
         collector.close()
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from aicore_obs.collector import LlmOperationCollector, get_collector
+from aicore_obs.collector import LlmOperationCollector
 from aicore_obs.context import bind, current
+from aicore_obs.default import get_collector
 from aicore_obs.errors import AicoreObsError
 from aicore_obs.guard import attempt, log_window
 from aicore_obs.web.route import Scope, http_route, request_extras

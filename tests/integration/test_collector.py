@@ -15,6 +15,7 @@ import pytest
 import trio
 
 import aicore_obs
+import aicore_obs.default
 from aicore_obs import ConfigurationError, LlmOperationCollector, bind, suppress
 from aicore_obs.errors import StoreNotFoundError, UnknownParameterError
 from aicore_obs.model.events import Flag
@@ -38,7 +39,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.setenv("AICORE_OBS_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     yield
-    default = aicore_obs.collector._default  # type: ignore[attr-defined]
+    default = aicore_obs.default._default
     if default.collector is not None:
         default.collector.close()
         default.collector, default.make = None, LlmOperationCollector
