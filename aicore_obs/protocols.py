@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
-from aicore_obs.model.cost import Bill, OtherUsage
+from aicore_obs.model.cost import Bill, CostSum, OtherUsage
 from aicore_obs.model.record import Payload, Record
 from aicore_obs.model.usage import NO_USAGE, Usage
 
@@ -79,7 +79,22 @@ class Reader(Protocol):
         """Yield the matching operations, ordered by (timestamp, id), as frames of just these columns, in this order.
 
         At most ``query.limit`` rows in all. Memory is bounded by ``batch_rows``. Raises
-        :class:`~aicore_obs.errors.StoreNotFoundError` when there is no store.
+        :class:`~aicore_obs.errors.StoreNotFoundError` when there is no store. Costs are those of the newest revision
+        that ``query.cost_as_of`` lets see, else the operation's own.
+        """
+
+    def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        """Yield the ledger of costs of the matching operations: each as it was recorded, then its revisions in order.
+
+        The columns are :data:`~aicore_obs.model.frame_columns.LEDGER_COLUMNS`; what ``query.columns`` says does not
+        matter, ``query.limit`` counts operations. Raises as :meth:`batches` does.
+        """
+
+    def cost_sum(self, query: Filter) -> CostSum:
+        """Return the exact sum of the costs that are shown for the matching operations, added up where they lie.
+
+        ``CostSum.as_of`` is taken before the store is looked at: what was committed until then is in the sum. Raises
+        as :meth:`batches` does.
         """
 
 

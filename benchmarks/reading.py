@@ -29,7 +29,7 @@ from aicore_obs.model.ids import new_id
 from aicore_obs.model.operation import Operation
 from aicore_obs.pipeline.processors import normalise, prepare
 from aicore_obs.protocols import Batch, StoreOptions
-from aicore_obs.stores.sql.rows import Rows, sqlite_time
+from aicore_obs.stores.sql.rows import Rows, sqlite_amount, sqlite_time
 from aicore_obs.stores.sql.statements import statements
 from aicore_obs.stores.sql.tables import sqlite_tables
 from benchmarks.payload import ARGUMENTS, RESPONSE
@@ -67,7 +67,7 @@ def fill(path: Path, rows: int) -> None:
             for number in range(start, min(start + BATCH, rows))
         ]
         batch = Batch(records=records, lines=[b""] * len(records), note=lambda _: None)
-        ready = Rows(batch, time=sqlite_time, nul_safe=False)
+        ready = Rows(batch, time=sqlite_time, amount=sqlite_amount, nul_safe=False)
         connection.execute("BEGIN")
         connection.executemany(text.operations, ready.operations())
         connection.executemany(text.payloads, ready.payloads())

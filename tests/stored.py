@@ -7,8 +7,9 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from aicore_obs.model import codec
+from aicore_obs.model.cost import Cost, to_quanta
 from aicore_obs.model.escape import escape, escape_json_nul
-from aicore_obs.model.events import Flag
+from aicore_obs.model.events import CostRevision, Flag
 from aicore_obs.model.ids import part_id, to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Record
@@ -31,7 +33,7 @@ from aicore_obs.stores.sql.tables import Tables, postgres_tables, sqlite_tables
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONS = StoreOptions()
-_JSON = ("tags", "labels", "extras")
+_JSON = ("tags", "labels", "extras", "cost_lines", "billing")
 
 # Not columns of their own name.
 _NOT_COLUMNS = ("usage", "usage_raw", "billing", "cost")
@@ -53,6 +55,12 @@ def flag(number: int, *numbers: int, **fields: Any) -> Flag:
     return Flag(
         id=record_id(number), timestamp=START, v=1, operation_ids=tuple(record_id(one) for one in numbers), **fields
     )
+
+
+def revision(number: int, of: int, cost: Cost, **fields: Any) -> CostRevision:
+    """Return revision record ``number`` of the cost of operation ``of``."""
+    fields.setdefault("timestamp", START)
+    return CostRevision(id=record_id(number), v=2, operation_id=record_id(of), cost=cost, **fields)
 
 
 def record_id(number: int) -> str:
@@ -80,7 +88,8 @@ def write_sqlite(path: Path, records: Sequence[Record]) -> Address:
         for table, rows in _rows(tables, records).items():
             for row in rows:
                 marks = ",".join(f":{name}" for name in row)
-                connection.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({marks})", row)
+                values = {name: to_quanta(one) if isinstance(one, Decimal) else one for name, one in row.items()}
+                connection.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({marks})", values)
     return Address(kind="sqlite", name=f"sqlite:{path}", path=path, options=OPTIONS)
 
 
@@ -131,7 +140,7 @@ def _for_postgres(row: dict[str, Any]) -> dict[str, Any]:
     return escaped
 
 
-def _rows(tables: Tables, records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
+def _rows(tables: Tables, records: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
     operations = [record for record in records if isinstance(record, Operation)]
     flags: dict[tuple[str, str], dict[str, Any]] = {}
     for record in records:
@@ -145,6 +154,7 @@ def _rows(tables: Tables, records: Iterable[Record]) -> dict[str, list[dict[str,
         tables.operations.name: [_operation_row(one) for one in operations],
         tables.payloads.name: [row for one in operations for row in _payload_rows(one)],
         tables.flags.name: list(flags.values()),
+        tables.cost_revisions.name: [_revision_row(one) for one in records if isinstance(one, CostRevision)],
         tables.keys.name: [
             {"field": field, "key": key, "type": kind}
             for field, types in catalogue_of(keys, cap=KEY_CAP).items()
@@ -178,6 +188,28 @@ def _operation_row(one: Operation) -> dict[str, Any]:
         "tags": msgspec.json.encode(one.tags).decode() if one.tags else None,
         "labels": msgspec.json.encode(one.labels).decode() if one.labels else None,
         "extras": None if one.extras is msgspec.UNSET else bytes(one.extras).decode(),
+        **_cost_columns(derived.cost),
+    }
+
+
+def _revision_row(one: CostRevision) -> dict[str, Any]:
+    header = {"operation_id": one.operation_id, "record_id": one.id, "author": one.author}
+    return {**header, "timestamp": to_microseconds(one.timestamp), **_cost_columns(one.cost)}
+
+
+def _cost_columns(cost: Cost | None) -> dict[str, Any]:
+    if cost is None:
+        return {}
+    return {
+        "priced_model": cost.model,
+        "cost_usd": cost.total,
+        "input_cost_usd": cost.input,
+        "output_cost_usd": cost.output,
+        "cost_source": cost.source,
+        "cost_reason": cost.reason,
+        "price_id": cost.price_id,
+        "price_book": cost.book,
+        "cost_lines": msgspec.json.encode(cost.lines).decode() if cost.lines else None,
     }
 
 

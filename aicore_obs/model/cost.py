@@ -6,6 +6,7 @@ then summed. ``None`` means unknown, and ``reason`` says why; 0 means that it wa
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import msgspec
@@ -16,6 +17,10 @@ from aicore_obs.model.usage import Usage
 QUANTUM = Decimal("1e-12")
 # Wide enough for any product of a price and a count before it is rounded; no caller's context is looked at.
 EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+# Wide enough for the sum of any number of amounts.
+_WIDE = Context(prec=400)
+# 26 digits before the point and twelve behind it are what PostgreSQL's and Polars' columns hold.
+_TOO_LARGE = Decimal("1e26")
 
 # Where a cost comes from.
 BILL = "provider"
@@ -26,6 +31,23 @@ LOCAL = "local"
 def money(amount: Decimal) -> Decimal:
     """Return an amount in US dollars with twelve places, half to even."""
     return amount.quantize(QUANTUM, context=EXACT)
+
+
+def to_quanta(amount: Decimal) -> int:
+    """Return an amount in US dollars as a whole number of 1e-12 USD, rounded half to even.
+
+    Raises:
+        OverflowError: it is no number, or has more digits than any store holds.
+    """
+    # Also keeps an exponent of millions from being written out; abs() would calculate with it.
+    if not amount.is_finite() or amount.copy_abs() >= _TOO_LARGE:
+        raise OverflowError(f"{amount} USD is no amount that can be kept")
+    return int(money(amount).scaleb(12, context=EXACT))
+
+
+def from_quanta(quanta: int) -> Decimal:
+    """Return a whole number of 1e-12 USD as an amount in US dollars, exactly and with twelve places."""
+    return Decimal(quanta).scaleb(-12, context=_WIDE)
 
 
 class CostLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -60,6 +82,27 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     price_id: str | None = None
     book: str | None = None
     lines: tuple[CostLine, ...] = ()
+
+
+class CostSum(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operations cost together that match a filter, as far as it is known, and how far that is.
+
+    ``total`` is the exact sum of the costs shown. ``priced`` operations have one; ``partial`` of these are lower bounds
+    (they have a reason too: something was used that has no price). ``unpriced`` operations have none; they used
+    ``unpriced_tokens`` tokens in all, as far as that is known. ``as_of``: when the store was looked at.
+    """
+
+    total: Decimal
+    priced: int
+    partial: int
+    unpriced: int
+    unpriced_tokens: int
+    as_of: datetime
+
+
+def no_costs(as_of: datetime) -> CostSum:
+    """Return the sum over no operation."""
+    return CostSum(total=Decimal(0), priced=0, partial=0, unpriced=0, unpriced_tokens=0, as_of=as_of)
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

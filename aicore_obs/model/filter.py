@@ -38,9 +38,9 @@ RANGE_FIELDS = {
     "max_tokens": ("total_tokens", "<="),
     "min_latency": ("latency_ms", ">="),
     "max_latency": ("latency_ms", "<="),
-    "min_cost": ("cost_usd", ">="),
-    "max_cost": ("cost_usd", "<="),
 }
+# The same for the cost that is shown: the newest revision's, else the operation's own.
+COST_RANGES = {"min_cost": ">=", "max_cost": "<="}
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +48,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     ``start`` is inclusive; ``end`` is inclusive unless ``end_exclusive``. A record without the value that a filter
     asks about does not match it. Several values of one field mean any of them; ``tags`` and ``labels`` mean all.
+    ``cost_as_of`` shows costs as they were then: later revisions are not seen; inclusive unless
+    ``cost_as_of_exclusive``.
     """
 
     start: datetime | None = None
@@ -70,6 +72,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     max_latency: float | None = None
     min_cost: Decimal | None = None
     max_cost: Decimal | None = None
+    cost_as_of: datetime | None = None
+    cost_as_of_exclusive: bool = False
     tags: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     flagged_for: tuple[str, ...] | None = None
@@ -156,12 +160,23 @@ def _start(name: str, value: Any) -> dict[str, Any]:
 
 
 def _end(name: str, value: Any) -> dict[str, Any]:
+    when, exclusive = _until(name, value)
+    return {"end": when, "end_exclusive": exclusive}
+
+
+def _cost_as_of(name: str, value: Any) -> dict[str, Any]:
+    when, exclusive = _until(name, value)
+    return {name: when, f"{name}_exclusive": exclusive}
+
+
+def _until(name: str, value: Any) -> tuple[datetime, bool]:
+    """Return the end that is meant, and whether it is exclusive: a bare date means its whole day."""
     when, whole_day = _when(name, value)
     if not whole_day:
-        return {"end": when}
+        return when, False
     if when.date() == date.max:
-        return {"end": datetime.max.replace(tzinfo=UTC)}
-    return {"end": when + timedelta(days=1), "end_exclusive": True}
+        return datetime.max.replace(tzinfo=UTC), False
+    return when + timedelta(days=1), True
 
 
 def _when(name: str, value: Any) -> tuple[datetime, bool]:
@@ -189,6 +204,7 @@ _CHECKS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "max_latency": _number,
     "min_cost": _number,
     "max_cost": _number,
+    "cost_as_of": _cost_as_of,
     "tags": _tags,
     "labels": _labels,
     "flagged_for": _match,

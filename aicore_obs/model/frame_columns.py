@@ -59,5 +59,16 @@ FRAME_COLUMNS: tuple[str, ...] = (
     "extras",
 )
 PAYLOAD_COLUMNS = frozenset({"completion_args", "response", "response_text"})
-# Kept for no operation yet: the price book brings them. Until then they are null, and the reason says why.
+# The reason that is shown where an operation has neither a cost nor a reason: a program wrote it that priced nothing.
 NOT_PRICED = "not priced"
+# The columns of the ledger of costs: a row for each operation as it was recorded (revision 0), and for each revision.
+LEDGER_COLUMNS: tuple[str, ...] = (
+    "operation_id",
+    "revision",
+    "recorded_at",
+    "author",
+    "priced_model",
+    *COST_COLUMNS,
+    "price_book",
+    "cost_lines",
+)

@@ -11,8 +11,10 @@ import polars as pl
 from aicore_obs import plugins
 from aicore_obs.errors import StoreNotFoundError
 from aicore_obs.guard import attempt
+from aicore_obs.model.cost import CostSum, no_costs
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import FRAME_COLUMNS
+from aicore_obs.model.ids import utc_now
 from aicore_obs.protocols import Address, Provider, Reader
 
 BATCH_ROWS = 50_000
@@ -81,6 +83,17 @@ class _NotYetWritten:
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
         with suppress(StoreNotFoundError):
             yield from self._reader.batches(query, columns, batch_rows=batch_rows)
+
+    def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        with suppress(StoreNotFoundError):
+            yield from self._reader.costs(query, batch_rows=batch_rows)
+
+    def cost_sum(self, query: Filter) -> CostSum:
+        as_of = utc_now()
+        try:
+            return self._reader.cost_sum(query)
+        except StoreNotFoundError:
+            return no_costs(as_of)
 
 
 def columns_of(query: Filter) -> tuple[str, ...]:

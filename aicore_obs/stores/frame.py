@@ -12,8 +12,9 @@ from contextlib import closing
 
 import polars as pl
 
+from aicore_obs.model.cost import QUANTUM
 from aicore_obs.model.escape import unescape, unescape_json
-from aicore_obs.model.frame_columns import COST_COLUMNS, FRAME_COLUMNS, NOT_PRICED
+from aicore_obs.model.frame_columns import COST_COLUMNS, FRAME_COLUMNS, LEDGER_COLUMNS, NOT_PRICED
 from aicore_obs.model.usage import COUNT_FIELDS, FRACTION_FIELDS, TOKEN_FIELDS
 from aicore_obs.stores.catalogue import EMPTY, FIELDS, Catalogue
 from aicore_obs.stores.structs import struct_type, to_struct
@@ -24,18 +25,26 @@ Raws = Generator[pl.DataFrame, None, None]
 ESCAPED = "json+escaped"
 PAYLOADS = {"completion_args": "request", "response": "response", "response_text": "response"}
 MONEY = pl.Decimal(38, 12)
-_COUNTS = ("max_tokens", "seq", *TOKEN_FIELDS, *(name for name in COUNT_FIELDS if name not in FRACTION_FIELDS))
+_AMOUNTS = tuple(name for name in COST_COLUMNS if name.endswith("_usd"))
+# What SQLite counts money in.
+_QUANTUM = pl.Series([QUANTUM], dtype=MONEY)
+_TIMES = ("timestamp", "recorded_at")
+_COUNTS = (
+    "max_tokens",
+    "seq",
+    "revision",
+    *TOKEN_FIELDS,
+    *(name for name in COUNT_FIELDS if name not in FRACTION_FIELDS),
+)
 _NUMBERS = ("latency_ms", "time_to_first_token_ms", "temperature", *FRACTION_FIELDS)
 _TYPES: dict[str, pl.DataType] = {
-    "timestamp": pl.Datetime("us", "UTC"),
+    **dict.fromkeys(_TIMES, pl.Datetime("us", "UTC")),
     "tags": pl.List(pl.String()),
     **dict.fromkeys(_COUNTS, pl.Int64()),
     **dict.fromkeys(_NUMBERS, pl.Float64()),
-    **{name: MONEY for name in COST_COLUMNS if name.endswith("_usd")},
+    **dict.fromkeys(_AMOUNTS, MONEY),
 }
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Columns that no store keeps yet.
-_CONSTANTS: dict[str, str | None] = {"priced_model": None, **dict.fromkeys(COST_COLUMNS), "cost_reason": NOT_PRICED}
 
 
 def frame_schema(catalogue: Catalogue) -> dict[str, pl.DataType]:
@@ -62,14 +71,14 @@ def _sources(name: str) -> tuple[str, ...]:
     if name in PAYLOADS:
         body = (f"{PAYLOADS[name]}_body", f"{PAYLOADS[name]}_encoding")
         return (*body, "provider") if name == "response_text" else body
-    if name in _CONSTANTS:
-        return ()
+    if name == "cost_reason":
+        return name, "cost_usd"
     return ("id",) if name == "operation_id" else (name,)
 
 
 def raw_type(name: str) -> pl.DataType:
     """Return the type of a stored column as a driver hands it over."""
-    if name == "timestamp":
+    if name in _TIMES:
         return pl.Int64()
     dtype = _TYPES.get(name, pl.String())
     return pl.String() if isinstance(dtype, pl.List) else dtype
@@ -103,9 +112,10 @@ class Shape:
                     yield self.frame(part, columns)
 
     def _column(self, name: str, raw: pl.DataFrame) -> pl.Series:
-        dtype = self.schema[name]
-        if name in _CONSTANTS:
-            return pl.Series(name, [_CONSTANTS[name]], dtype=dtype).new_from_index(0, raw.height)
+        # Beside the columns of a frame there are some that only this package asks for; they are text.
+        dtype = self.schema.get(name, pl.String())
+        if name == "cost_reason":
+            return _reasons(raw)
         if name in FIELDS:
             return to_struct(raw[name], self._catalogue[name])
         if name in PAYLOADS:
@@ -125,6 +135,24 @@ class Shape:
         return utf8(unescape(text))
 
 
+def ledger_frame(raw: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame of a ledger of a raw frame with the columns of one."""
+    types = ledger_schema()
+    raw = raw.with_columns(_reasons(raw))
+    return pl.DataFrame([raw[name].cast(dtype) for name, dtype in types.items()])
+
+
+def ledger_schema() -> dict[str, pl.DataType]:
+    """Return the columns of a ledger of costs with their types."""
+    return {name: _TYPES.get(name, pl.String()) for name in LEDGER_COLUMNS}
+
+
+def _reasons(raw: pl.DataFrame) -> pl.Series:
+    """Return why costs are unknown or incomplete; there is always a reason where there is no cost."""
+    unknown = raw["cost_usd"].is_null() & raw["cost_reason"].is_null()
+    return raw["cost_reason"].set(unknown, NOT_PRICED)
+
+
 def _payload(raw: pl.DataFrame, part: str) -> pl.Series:
     bodies = raw[f"{part}_body"]
     escaped = raw[f"{part}_encoding"] == ESCAPED
@@ -139,13 +167,22 @@ def utf8(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
-def of_columns(values: Mapping[str, Sequence[object]]) -> pl.DataFrame:
-    """Return a raw frame of columns as Python has them."""
-    return pl.DataFrame([_series(name, column) for name, column in values.items()])
+def of_columns(values: Mapping[str, Sequence[object]], *, in_quanta: bool = False) -> pl.DataFrame:
+    """Return a raw frame of columns as Python has them; ``in_quanta``: amounts are whole numbers of 1e-12 USD."""
+    return pl.DataFrame(
+        [
+            _of_quanta(name, column) if in_quanta and name in _AMOUNTS else _series(name, column, raw_type(name))
+            for name, column in values.items()
+        ]
+    )
 
 
-def _series(name: str, values: Sequence[object]) -> pl.Series:
-    dtype = raw_type(name)
+def _of_quanta(name: str, values: Sequence[object]) -> pl.Series:
+    quanta = _series(name, values, pl.Int64())
+    return (quanta.cast(pl.Decimal(38, 0)) * _QUANTUM).cast(MONEY)
+
+
+def _series(name: str, values: Sequence[object], dtype: pl.DataType) -> pl.Series:
     try:
         return pl.Series(name, values, dtype=dtype)
     except TypeError:

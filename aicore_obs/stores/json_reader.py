@@ -14,21 +14,18 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from aicore_obs.errors import StoreDamagedError
-from aicore_obs.model import codec
-from aicore_obs.model.events import Flag
+from aicore_obs.model.cost import NO_BILLING, CostSum
 from aicore_obs.model.filter import Filter
+from aicore_obs.model.frame_columns import LEDGER_COLUMNS
 from aicore_obs.model.ids import to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.usage import Usage
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, KEY_CAP, catalogue_of, keys_of
-from aicore_obs.stores.frame import ESCAPED, ReadText, Shape, no_text, of_columns, raw_columns
-from aicore_obs.stores.json_elements import JsonElements, Place, Snapshot
-from aicore_obs.stores.matching import FoldedFlags, matcher
+from aicore_obs.stores.frame import ESCAPED, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
+from aicore_obs.stores.json_elements import JsonElements, Snapshot
+from aicore_obs.stores.json_found import Found, amount
 
-# (microseconds, id), where the element lies: what is kept of an operation until its batch is read
-_Note = tuple[tuple[int, str], Place]
 _decode_free = msgspec.json.decode
 
 
@@ -45,59 +42,52 @@ class JsonReader:
     def schema(self) -> dict[str, pl.DataType]:
         if self._shape is None:
             with self._elements.snapshot() as snapshot:
-                self._note(snapshot, Filter(limit=0))
+                self._found(snapshot, Filter(limit=0))
         return self._known_shape().schema
 
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
         names = raw_columns(columns)
         read = [_GETTERS[name] for name in names]
         with self._elements.snapshot() as snapshot:
-            notes = iter(self._note(snapshot, query))
+            found = self._found(snapshot, query)
+            notes = iter(found.notes)
             while batch := list(islice(notes, batch_rows)):
-                operations = [_operation(snapshot, place) for _, place in batch]
+                operations = [found.operation(snapshot, note) for note in batch]
                 rows = [[get(operation) for operation in operations] for get in read]
                 raw = of_columns(dict(zip(names, rows, strict=True)))
                 yield self._known_shape().frame(raw, columns)
 
+    def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        with self._elements.snapshot() as snapshot:
+            rows = self._found(snapshot, query).ledger(snapshot)
+            while batch := list(islice(rows, batch_rows)):
+                yield ledger_frame(of_columns(dict(zip(LEDGER_COLUMNS, zip(*batch, strict=True), strict=True))))
+
+    def cost_sum(self, query: Filter) -> CostSum:
+        with self._elements.snapshot() as snapshot:
+            return self._found(snapshot, query).cost_sum()
+
     def _known_shape(self) -> Shape:
         return self._shape or Shape(EMPTY, read_text=self.read_text)
 
-    def _note(self, snapshot: Snapshot, query: Filter) -> list[_Note]:
-        """Return what matches, in the order of the query; an id that comes again counts once."""
-        matches, flags = matcher(query), FoldedFlags()
+    def _found(self, snapshot: Snapshot, query: Filter) -> Found:
+        """Return what matches, in the order of the query."""
+        found = Found(query)
         keys: dict[tuple[str, str, str], None] = {}
-        found: dict[str, _Note] = {}
         for place, record in self._elements.records(snapshot):
-            if isinstance(record, Flag):
-                flags.add(record)
-            elif isinstance(record, Operation):
-                if self._shape is None:
-                    keys.update(dict.fromkeys(_keys(record)))
-                if record.id not in found and matches(record):
-                    found[record.id] = (to_microseconds(record.timestamp), record.id), place
+            if isinstance(record, Operation) and self._shape is None:
+                keys.update(dict.fromkeys(_keys(record)))
+            found.add(place, record)
         # Kept, so that all frames of one reader have one schema.
         self._shape = self._shape or Shape(catalogue_of(keys, cap=KEY_CAP), read_text=self.read_text)
-        return _ordered(found, flags, query)
-
-
-def _ordered(found: dict[str, _Note], flags: FoldedFlags, query: Filter) -> list[_Note]:
-    reasons = query.flagged_for
-    notes = [note for key, note in found.items() if reasons is None or flags.any_of(key, reasons)]
-    notes.sort(reverse=query.order == "desc")
-    return notes[: query.limit]
+        found.settle()
+        return found
 
 
 def _keys(record: Operation) -> Iterator[tuple[str, str, str]]:
     yield from keys_of("labels", record.labels)
     if record.extras is not msgspec.UNSET:
         yield from keys_of("extras", _decode_free(record.extras))
-
-
-def _operation(snapshot: Snapshot, place: Place) -> Operation:
-    record = codec.decode(snapshot.read(*place))
-    if not isinstance(record, Operation):
-        raise StoreDamagedError(f"the file changed under its reader at byte {place[0]}; read it again")
-    return record
 
 
 def _json(value: Any) -> str | None:
@@ -121,14 +111,45 @@ def _of_derived(path: str) -> Callable[[Operation], Any]:
     return lambda operation: None if operation.derived is None else get(operation.derived)
 
 
+def _of_cost(name: str) -> Callable[[Operation], Any]:
+    get = attrgetter(name)
+    is_amount = name in ("total", "input", "output")
+
+    def read(operation: Operation) -> Any:
+        cost = None if operation.derived is None else operation.derived.cost
+        if cost is None:
+            return None
+        return amount(get(cost)) if is_amount else get(cost)
+
+    return read
+
+
+def _billing(operation: Operation) -> str | None:
+    billing = NO_BILLING if operation.derived is None else operation.derived.billing
+    return None if billing == NO_BILLING else _json(billing)
+
+
 def _of_error(name: str) -> Callable[[Operation], Any]:
     return lambda operation: None if operation.error is None else getattr(operation.error, name)
 
 
+_NOT_COLUMNS = ("usage", "usage_raw", "billing", "cost")
+# Column → part of the cost.
+_COST_PARTS = {
+    "priced_model": "model",
+    "cost_usd": "total",
+    "input_cost_usd": "input",
+    "output_cost_usd": "output",
+    "cost_source": "source",
+    "cost_reason": "reason",
+    "price_id": "price_id",
+}
 _GETTERS: dict[str, Callable[[Operation], Any]] = {
     **{name: _of_derived(f"usage.{name}") for name in Usage.__struct_fields__},
-    **{name: _of_derived(name) for name in Derived.__struct_fields__ if name not in ("usage", "usage_raw")},
+    **{name: _of_derived(name) for name in Derived.__struct_fields__ if name not in _NOT_COLUMNS},
     **{name: attrgetter(name) for name in Operation.__struct_fields__},
+    **{column: _of_cost(part) for column, part in _COST_PARTS.items()},
+    "billing": _billing,
     "status": attrgetter("status"),
     "timestamp": lambda operation: to_microseconds(operation.timestamp),
     "tags": lambda operation: _json(operation.tags),

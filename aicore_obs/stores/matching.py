@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from aicore_obs.model.events import Flag
-from aicore_obs.model.filter import MATCH_FIELDS, RANGE_FIELDS, Filter
+from aicore_obs.model.events import CostRevision, Flag
+from aicore_obs.model.filter import COST_RANGES, MATCH_FIELDS, RANGE_FIELDS, Filter
 from aicore_obs.model.operation import Derived, Operation
 
 Match = Callable[[Operation], bool]
@@ -20,7 +21,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def matcher(query: Filter) -> Match:
-    """Return the test of one operation; flags, order and limit concern many records and are not in it."""
+    """Return the test of one operation; flags, costs, order and limit concern many records and are not in it."""
     checks = list(_checks(query))
     return lambda operation: all(check(operation) for check in checks)
 
@@ -77,8 +78,7 @@ def _range(column: str, comparison: str, bound: Any) -> Match:
 def _number(operation: Operation, column: str) -> Any:
     if column == "total_tokens":
         return (operation.derived or _NOTHING).usage.total_tokens
-    # Costs are kept for no operation yet, and what has no value does not match.
-    return getattr(operation, column, None)
+    return getattr(operation, column)
 
 
 def _tags(wanted: frozenset[str]) -> Match:
@@ -87,6 +87,23 @@ def _tags(wanted: frozenset[str]) -> Match:
 
 def _labels(wanted: dict[str, str]) -> Match:
     return lambda operation: all(operation.labels.get(key) == value for key, value in wanted.items())
+
+
+def cost_matcher(query: Filter) -> Callable[[Decimal | None], bool] | None:
+    """Return the test of the cost that is shown, None when the filter does not ask; what is unknown fails it."""
+    bounds = [(_COMPARE[sign], getattr(query, name)) for name, sign in COST_RANGES.items()]
+    asked = [(compare, bound) for compare, bound in bounds if bound is not None]
+    if not asked:
+        return None
+    return lambda amount: amount is not None and all(compare(amount, bound) for compare, bound in asked)
+
+
+def is_seen(revision: CostRevision, query: Filter) -> bool:
+    """Return whether a revision was there at the time whose costs are asked for."""
+    if query.cost_as_of is None:
+        return True
+    compare = _COMPARE["<" if query.cost_as_of_exclusive else "<="]
+    return compare(revision.timestamp, query.cost_as_of)
 
 
 class FoldedFlags:

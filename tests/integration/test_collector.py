@@ -328,13 +328,13 @@ def test_the_schema_is_made_by_hand_too() -> None:
         assert collector.get_schema_version() == 0
         assert not Path("aicore_obs.db").exists()
         collector.create_tables()
-        assert collector.get_schema_version() == collector.migrate_schema() == 1
+        assert collector.get_schema_version() == collector.migrate_schema() == 2
 
         async def twins() -> list[int]:
             await collector.acreate_tables()
             return [await collector.aget_schema_version(), await collector.amigrate_schema()]
 
-        assert asyncio.run(twins()) == [1, 1]
+        assert asyncio.run(twins()) == [2, 2]
     with LlmOperationCollector("calls.json") as collector, pytest.raises(ConfigurationError, match="no database"):
         collector.get_schema_version()
 

@@ -21,6 +21,8 @@ from tests.databases import FAILING, MAJOR, MINOR, Database
 from tests.postgres import PostgresServer
 
 BOTH = (MINOR, MAJOR)
+# What the log says of this program's own steps.
+OURS = [(1, "minor", 1), (2, "minor", 1)]
 
 COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable, column_default
@@ -103,10 +105,10 @@ def test_fresh_schema_equals_migrated_schema(database: Database, fresh: Database
 
 
 def test_first_use_makes_the_schema_and_logs_it(database: Database) -> None:
-    """An empty database has version 0; a writer brings it to 1; doing it again changes nothing."""
+    """An empty database has version 0; a writer brings it to 2; doing it again changes nothing."""
     assert database.on_schema(Schema.version) == 0
-    assert [database.ensure(), database.ensure(), database.ensure("never")] == [1, 1, 1]
-    assert log(database) == [(1, "minor", 1)]
+    assert [database.ensure(), database.ensure(), database.ensure("never")] == [2, 2, 2]
+    assert log(database) == OURS
     when, who = database.on_engine(lambda engine: _first_log_entry(engine, database))
     assert abs((utc_now() - when).total_seconds()) < 60
     assert who.startswith("aicore-obs")
@@ -115,7 +117,9 @@ def test_first_use_makes_the_schema_and_logs_it(database: Database) -> None:
 async def _first_log_entry(engine: AsyncEngine, database: Database) -> tuple[Any, str]:
     table = database.tables.schema_log
     async with engine.connect() as connection:
-        row = (await connection.execute(select(table.c.applied_at, table.c.applied_by))).one()
+        rows = await connection.execute(select(table.c.applied_at, table.c.applied_by).order_by(table.c.version))
+        row = rows.first()
+        assert row is not None
         return row[0], row[1]
 
 
@@ -125,47 +129,47 @@ def test_never_names_the_command_and_makes_nothing(database: Database) -> None:
         database.ensure("never")
     assert database.on_schema(Schema.version) == 0
     database.ensure()
-    with pytest.raises(SchemaError, match=r"version 1 .* needs version 2"):
+    with pytest.raises(SchemaError, match=r"version 2 .* needs version 3"):
         database.ensure("never", extra=[MINOR])
-    assert database.on_schema(Schema.version) == 1
+    assert database.on_schema(Schema.version) == 2
 
 
 def test_older_and_newer_program_write_side_by_side_over_a_minor_step(database: Database) -> None:
-    """Program 1 starts, program 2 takes its minor step, both go on writing, both read everything."""
-    assert database.ensure(program=1) == 1
+    """Program 2 starts, program 3 takes its minor step, both go on writing, both read everything."""
+    assert database.ensure(program=2) == 2
     before = write(database)
-    assert database.ensure(extra=[MINOR]) == 2
+    assert database.ensure(extra=[MINOR]) == 3
     by_new = write(database, note="seen")
-    assert database.ensure(program=1) == 2
+    assert database.ensure(program=2) == 3
     by_old = write(database)
-    assert database.ensure(extra=[MINOR]) == 2
+    assert database.ensure(extra=[MINOR]) == 3
     assert ids(database) == {before, by_new, by_old}
-    assert log(database) == [(1, "minor", 1), (2, "minor", 1)]
+    assert log(database) == [*OURS, (3, "minor", 1)]
 
 
 def test_major_step_is_never_taken_by_itself(database: Database) -> None:
     """A newer program that needs a major step says so and leaves the schema alone; --major takes it."""
-    database.ensure(program=1)
+    database.ensure(program=2)
     for mode in ("auto", "never"):
         with pytest.raises(SchemaError, match="aicore-obs migrate --major"):
             database.ensure(mode, extra=BOTH)
     with pytest.raises(SchemaError, match="aicore-obs migrate --major"):
         database.on_schema(lambda schema: schema.migrate(), extra=BOTH)
-    assert database.on_schema(Schema.version) == 1
-    assert database.on_schema(lambda schema: schema.migrate(allow_major=True), extra=BOTH) == 3
-    assert log(database) == [(1, "minor", 1), (2, "minor", 1), (3, "major", 3)]
+    assert database.on_schema(Schema.version) == 2
+    assert database.on_schema(lambda schema: schema.migrate(allow_major=True), extra=BOTH) == 4
+    assert log(database) == [*OURS, (3, "minor", 1), (4, "major", 4)]
 
 
 def test_empty_database_goes_to_the_newest_version_at_once(database: Database) -> None:
     """Making a schema where there is none shuts nobody out, major steps or not."""
-    assert database.ensure(extra=BOTH) == 3
+    assert database.ensure(extra=BOTH) == 4
 
 
 def test_program_too_old_for_a_major_step_says_so(database: Database) -> None:
     """The older program names both versions, the update, and where its records stay."""
     database.ensure(extra=BOTH)
     for mode in ("auto", "never"):
-        with pytest.raises(SchemaError, match=r"version 3 .* writes version 2.*pip install -U aicore-obs.*journal"):
+        with pytest.raises(SchemaError, match=r"version 4 .* writes version 3.*pip install -U aicore-obs.*journal"):
             database.ensure(mode, extra=[MINOR])
     with pytest.raises(SchemaError, match="pip install -U aicore-obs"):
         database.on_schema(lambda schema: schema.migrate(), program=1)
@@ -175,12 +179,12 @@ def test_going_back_lets_the_older_program_write_again(database: Database) -> No
     """Downgrading takes the steps and their log entries back and keeps the rows."""
     database.ensure(extra=BOTH)
     kept = write(database)
-    assert database.on_schema(lambda schema: schema.downgrade(1), extra=BOTH) == 1
-    assert log(database) == [(1, "minor", 1)]
-    assert database.ensure("never", program=1) == 1
+    assert database.on_schema(lambda schema: schema.downgrade(2), extra=BOTH) == 2
+    assert log(database) == OURS
+    assert database.ensure("never", program=2) == 2
     by_old = write(database)
     assert ids(database) == {kept, by_old}
-    assert database.on_schema(lambda schema: schema.migrate(allow_major=True), extra=BOTH) == 3
+    assert database.on_schema(lambda schema: schema.migrate(allow_major=True), extra=BOTH) == 4
 
 
 def downgrade(database: Database, target: int, program: int) -> int:
@@ -192,11 +196,11 @@ def test_there_is_no_way_back_that_deletes_every_record(database: Database) -> N
     """Version 0, unknown versions and steps of a newer program are refused, and nothing changes."""
     database.ensure(extra=[MINOR])
     kept = write(database)
-    for target, program, complaint in ((0, 2, "delete every record"), (3, 2, "version 3"), (1, 1, "knows up to 1")):
+    for target, program, complaint in ((0, 3, "delete every record"), (4, 3, "version 4"), (2, 2, "knows up to 2")):
         with pytest.raises(SchemaError, match=complaint):
             downgrade(database, target, program)
     assert ids(database) == {kept}
-    assert database.on_schema(Schema.version) == 2
+    assert database.on_schema(Schema.version) == 3
 
 
 def test_step_that_fails_half_way_leaves_nothing_and_runs_again(
@@ -209,9 +213,9 @@ def test_step_that_fails_half_way_leaves_nothing_and_runs_again(
     with pytest.raises(ZeroDivisionError):
         database.ensure(extra=[FAILING])
     assert described(database) == before
-    assert log(database) == [(1, "minor", 1)]
+    assert log(database) == OURS
     monkeypatch.delenv("TEST_HALF_WAY")
-    assert database.ensure(extra=[FAILING]) == 2
+    assert database.ensure(extra=[FAILING]) == 3
 
 
 def test_process_killed_half_way_leaves_nothing_and_the_next_goes_on(database: Database) -> None:
@@ -225,8 +229,8 @@ def test_process_killed_half_way_leaves_nothing_and_the_next_goes_on(database: D
         child.kill()
         child.wait(timeout=30)
     assert database.on_schema(Schema.version) == 0
-    assert database.ensure(extra=[FAILING]) == 2
-    assert log(database) == [(1, "minor", 1), (2, "minor", 1)]
+    assert database.ensure(extra=[FAILING]) == 3
+    assert log(database) == [*OURS, (3, "minor", 1)]
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -239,13 +243,13 @@ def test_processes_that_start_at_once_on_an_empty_database_all_succeed(database:
             assert child.stdin is not None
             child.stdin.write("go\n")
             child.stdin.flush()
-        assert [child.communicate(timeout=60)[0].strip() for child in children] == ["2"] * processes
+        assert [child.communicate(timeout=60)[0].strip() for child in children] == ["3"] * processes
     finally:
         for child in children:
             child.kill()
             child.communicate()
     assert [child.returncode for child in children] == [0] * processes
-    assert log(database) == [(1, "minor", 1), (2, "minor", 1)]
+    assert log(database) == [*OURS, (3, "minor", 1)]
 
 
 def test_stores_of_one_loop_migrate_at_once(database: Database) -> None:
@@ -255,7 +259,7 @@ def test_stores_of_one_loop_migrate_at_once(database: Database) -> None:
         schemas = [Schema(engine, database.tables, extra_versions=[MINOR]) for _ in range(3)]
         return await asyncio.gather(*(schema.ensure("auto") for schema in schemas))
 
-    assert database.on_engine(both) == [2, 2, 2]
+    assert database.on_engine(both) == [3, 3, 3]
 
 
 def test_every_step_declares_what_programs_need_to_know() -> None:

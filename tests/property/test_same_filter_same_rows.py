@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from aicore_obs.model.events import Flag
+from aicore_obs.model.cost import Cost, CostLine
+from aicore_obs.model.events import CostRevision, Flag
 from aicore_obs.model.filter import FILTER_NAMES, Filter
+from aicore_obs.model.frame_columns import NOT_PRICED
 from aicore_obs.model.operation import Operation
 from aicore_obs.protocols import Address
+from aicore_obs.query.costs import read_costs, sum_costs
 from aicore_obs.query.reader import read_frame
-from aicore_obs.stores.matching import FoldedFlags, matcher
-from tests.stored import START, flag, operation, write_json, write_postgres, write_sqlite
+from aicore_obs.stores.matching import FoldedFlags, cost_matcher, is_seen, matcher
+from tests.stored import START, flag, operation, revision, write_json, write_postgres, write_sqlite
 
 ODD_TEXTS = (
     *("a_b", "axb", "a%b", "%", "_", '"', "'", "''", "é", "e\u0301", "😀", " a", "a ", "", "a,b", ",", '","'),
@@ -41,10 +46,26 @@ json_values = st.recursive(
     max_leaves=4,
 )
 
+# The edges of twelve places and of 64 bits, and what lies between.
+amounts = st.one_of(
+    st.sampled_from([Decimal(0), Decimal("0.1"), Decimal("0.2"), Decimal("1e-12"), Decimal("9223372.036854775807")]),
+    st.integers(-5, 5).map(lambda quanta: Decimal(quanta).scaleb(-12)),
+)
+lines = st.builds(
+    CostLine, unit=st.just("input_mtok"), amount=amounts, side=st.just("input"), quantity=st.integers(0, 9), model=texts
+)
+costs = st.builds(
+    Cost,
+    **dict.fromkeys(("total", "input", "output"), st.one_of(st.none(), amounts)),
+    **dict.fromkeys(("source", "reason", "model", "price_id", "book"), st.one_of(st.none(), texts)),
+    lines=st.lists(lines, max_size=2).map(tuple),
+)
+Stored = Operation | Flag | CostRevision
+
 
 @st.composite
-def stored(draw: st.DrawFn) -> list[Operation | Flag]:
-    """Some operations, and flags on them."""
+def stored(draw: st.DrawFn) -> list[Stored]:
+    """Some operations, flags on them, and revisions of their costs."""
     height = draw(st.integers(0, 6))
     optional = {
         **dict.fromkeys(("project", "provider", "session_id", "run_id", "workspace", "agent_id", "user_id"), texts),
@@ -53,8 +74,9 @@ def stored(draw: st.DrawFn) -> list[Operation | Flag]:
         "response": json_values,
         "completion_args": st.dictionaries(texts, json_values, max_size=2),
         "labels": st.dictionaries(texts, texts, max_size=2),
+        "cost": costs,
     }
-    records: list[Operation | Flag] = []
+    records: list[Stored] = []
     for number in range(height):
         fields = draw(st.fixed_dictionaries({"timestamp": seconds}, optional=optional))
         tags = tuple(draw(st.lists(texts, max_size=3, unique=True)))
@@ -64,10 +86,20 @@ def stored(draw: st.DrawFn) -> list[Operation | Flag]:
         active = reason is not None and draw(st.booleans())
         whom = draw(st.lists(st.integers(0, 6), max_size=3, unique=True))
         records.append(flag(number, *whom, reason=reason, active=active))
+    for number in range(200, 200 + draw(st.integers(0, 4))):
+        of, cost, author = draw(st.integers(0, 6)), draw(costs), draw(st.one_of(st.none(), texts))
+        records.append(revision(number, of, cost, author=author, timestamp=draw(seconds)))
     return draw(st.permutations(records))
 
 
 several = st.one_of(texts, st.lists(texts, max_size=3))
+bounds = st.one_of(
+    amounts,
+    st.sampled_from(
+        [0.1, 0.1 + 0.2, "0.0000000000005", "-0.0000000000005", "1e-400", "1e400", "Infinity", "-Infinity"]
+    ),
+    st.sampled_from(["9223372.036854775808", "-9223372.036854775809"]),
+)
 filters = st.fixed_dictionaries(
     {},
     optional={
@@ -79,6 +111,8 @@ filters = st.fixed_dictionaries(
         "max_tokens": st.one_of(st.integers(0, 3), st.just(2**70)),
         "min_latency": st.one_of(st.integers(0, 3), st.just(0.1 + 0.2)),
         "max_latency": st.floats(0, 5),
+        **dict.fromkeys(("min_cost", "max_cost"), bounds),
+        "cost_as_of": st.one_of(seconds, st.just("2026-01-01"), st.just("2025-12-31"), st.just(date.max)),
         "tags": several,
         "labels": st.dictionaries(texts, texts, max_size=2),
         "flagged_for": st.sampled_from(["bad", ["a_b", "bad"], "a\x00b", "axb", []]),
@@ -88,19 +122,54 @@ filters = st.fixed_dictionaries(
 )
 
 
-def expected(records: list[Operation | Flag], given_filters: dict[str, Any]) -> list[str]:
+def expected(records: Sequence[Stored], given_filters: dict[str, Any]) -> list[str]:
     """The rule in its plainest words."""
     query = Filter.of(**given_filters)
     flags = FoldedFlags()
     for record in records:
         if isinstance(record, Flag):
             flags.add(record)
-    matches = matcher(query)
+    matches, affordable = matcher(query), cost_matcher(query) or (lambda amount: True)
     found = [one for one in records if isinstance(one, Operation) and matches(one)]
     if query.flagged_for is not None:
         found = [one for one in found if flags.any_of(one.id, query.flagged_for)]
+    found = [one for one in found if affordable(shown(one, records, query).total)]
     found.sort(key=lambda one: (one.timestamp, one.id), reverse=query.order == "desc")
     return [one.id for one in found][: query.limit]
+
+
+def shown(one: Operation, records: Sequence[Stored], query: Filter) -> Cost:
+    """The cost that is shown for an operation: the newest revision's, else its own."""
+    revisions = [each for each in records if isinstance(each, CostRevision) and each.operation_id == one.id]
+    seen = [each for each in revisions if is_seen(each, query)]
+    cost = max(seen, key=lambda each: each.id).cost if seen else one.derived and one.derived.cost
+    return cost or Cost()
+
+
+def expected_costs(records: Sequence[Stored], given_filters: dict[str, Any]) -> list[tuple[Decimal | None, str | None]]:
+    """What the operations that match are shown to cost, in order, and why not."""
+    by_id = {one.id: one for one in records if isinstance(one, Operation)}
+    query = Filter.of(**given_filters)
+    found = [shown(by_id[one], records, query) for one in expected(records, given_filters)]
+    return [(one.total, NOT_PRICED if one.total is None and one.reason is None else one.reason) for one in found]
+
+
+def check_costs(place: Address, records: Sequence[Stored], given_filters: dict[str, Any]) -> None:
+    """Columns, sum and ledger of a store say the same of costs."""
+    wanted = expected_costs(records, given_filters)
+    frame = read_frame(place, {**given_filters, "columns": ["cost_usd", "cost_reason"]})
+    assert frame.rows() == wanted
+    known = [total for total, _ in wanted if total is not None]
+    summed = sum_costs(place, given_filters)
+    partial = sum(total is not None and reason is not None for total, reason in wanted)
+    assert (summed.total, summed.priced, summed.partial) == (sum(known), len(known), partial)
+    assert summed.unpriced == len(wanted) - len(known)
+    ledger = read_costs(place, given_filters)
+    assert [row for row, first in zip(ledger["operation_id"], ledger["revision"] == 0, strict=True) if first] == (
+        expected(records, given_filters)
+    )
+    newest = ledger.group_by("operation_id", maintain_order=True).last()
+    assert newest.select("cost_usd", "cost_reason").rows() == wanted
 
 
 def ids(address: Address, given_filters: dict[str, Any]) -> list[str]:
@@ -110,9 +179,7 @@ def ids(address: Address, given_filters: dict[str, Any]) -> list[str]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=stored(), asked=st.lists(filters, min_size=1, max_size=4))
-def test_files_and_sqlite_answer_alike(
-    tmp_path: Path, records: list[Operation | Flag], asked: list[dict[str, Any]]
-) -> None:
+def test_files_and_sqlite_answer_alike(tmp_path: Path, records: list[Stored], asked: list[dict[str, Any]]) -> None:
     """A JSON array, JSON lines and SQLite give the same operations in the same order, and the same frames."""
     places = [
         write_json(tmp_path / "a.json", records),
@@ -122,7 +189,11 @@ def test_files_and_sqlite_answer_alike(
     for one in asked:
         for place in places:
             assert ids(place, one) == expected(records, one), (place.kind, one)
+            check_costs(place, records, one)
     array, lines, database = (read_frame(place, {}) for place in places)
+    assert_frame_equal(array, lines)
+    assert_frame_equal(array, database)
+    array, lines, database = (read_costs(place, {}) for place in places)
     assert_frame_equal(array, lines)
     assert_frame_equal(array, database)
 
@@ -130,20 +201,24 @@ def test_files_and_sqlite_answer_alike(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=stored(), asked=st.lists(filters, min_size=1, max_size=3))
 def test_postgres_answers_as_a_file_does(
-    tmp_path: Path, postgres_url: str, records: list[Operation | Flag], asked: list[dict[str, Any]]
+    tmp_path: Path, postgres_url: str, records: list[Stored], asked: list[dict[str, Any]]
 ) -> None:
     """PostgreSQL gives the same operations in the same order; its frame differs in the spaces of JSON only."""
     place = write_postgres(postgres_url, records)
     for one in asked:
         assert ids(place, one) == expected(records, one), one
+        check_costs(place, records, one)
     # jsonb writes JSON in its own way, and turns 1.0 into a number without a fraction only by spelling.
     narrow = pl.exclude("completion_args", "response", "extras")
-    file = read_frame(write_json(tmp_path / "a.jsonl", records), {})
+    lines = write_json(tmp_path / "a.jsonl", records)
+    file = read_frame(lines, {})
     assert_frame_equal(read_frame(place, {}).select(narrow), file.select(narrow))
+    no_json = pl.exclude("cost_lines")
+    assert_frame_equal(read_costs(place, {}).select(no_json), read_costs(lines, {}).select(no_json))
 
 
 def test_every_filter_is_tried() -> None:
-    """No filter is forgotten here; those left out are columns like the others, or need prices."""
-    elsewhere = {"run_id", "workspace", "agent_id", "action_id", "min_cost", "max_cost", "columns"}
+    """No filter is forgotten here; those left out are columns like the others."""
+    elsewhere = {"run_id", "workspace", "agent_id", "action_id", "columns"}
     tried = set(filters.wrapped_strategy.optional)  # type: ignore[attr-defined]
     assert tried | elsewhere == set(FILTER_NAMES)

@@ -7,12 +7,14 @@ queries.
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, Float, Integer, Text
+from sqlalchemy import BigInteger, Dialect, Float, Integer, Numeric, Text
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, TIMESTAMP, UUID
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from aicore_obs.model.cost import from_quanta, to_quanta
 from aicore_obs.model.ids import from_microseconds, to_microseconds
 
 
@@ -31,6 +33,23 @@ class UtcMicroseconds(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         return value if value is None or dialect.name == "postgresql" else from_microseconds(value)
+
+
+class Money(TypeDecorator[Decimal]):
+    """An amount in US dollars with twelve places: ``numeric(38, 12)`` in PostgreSQL, whole 1e-12 USD in SQLite."""
+
+    impl = Integer
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        kind = Numeric(38, 12) if dialect.name == "postgresql" else Integer()
+        return dialect.type_descriptor(kind)
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        return value if value is None or dialect.name == "postgresql" else to_quanta(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
+        return value if value is None or dialect.name == "postgresql" else from_quanta(value)
 
 
 def record_id() -> TypeEngine[str]:

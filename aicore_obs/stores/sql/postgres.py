@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from aicore_obs.errors import SchemaError, SinkRejected, SinkUnavailable
 from aicore_obs.protocols import Address, Batch
 from aicore_obs.stores.sql.engines import connect_arguments, postgres_engine
-from aicore_obs.stores.sql.rows import KeyCatalogue, Row, Rows
+from aicore_obs.stores.sql.rows import KeyCatalogue, Row, Rows, postgres_amount
 from aicore_obs.stores.sql.schema import Schema
 from aicore_obs.stores.sql.statements import statements
 from aicore_obs.stores.sql.tables import postgres_tables
@@ -58,7 +58,7 @@ class PostgresStore:
         connection = self._connection
         if connection is None or connection.is_closed():
             raise SinkUnavailable(f"{self.name}: the connection is closed")
-        rows = Rows(batch, time=lambda when: when, nul_safe=True)
+        rows = Rows(batch, time=lambda when: when, amount=postgres_amount, nul_safe=True)
         new_keys = self._keys.new(rows.keys())
         with _translated(self.name), _values_refused(self.name):
             try:
@@ -91,6 +91,7 @@ class PostgresStore:
         if rows.has_others():
             await connection.executemany(self._statements.records, rows.records())
             await connection.executemany(self._statements.flags, rows.flags())
+            await connection.executemany(self._statements.cost_revisions, rows.cost_revisions())
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -8,10 +8,10 @@ PgBouncer too, since everything happens in one transaction without named stateme
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Any, cast
 
 import anyio
 import asyncpg
@@ -22,13 +22,23 @@ from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from aicore_obs.errors import StoreError
+from aicore_obs.model.cost import CostSum, no_costs
 from aicore_obs.model.escape import MARK, unescape, unescape_json
 from aicore_obs.model.filter import Filter
+from aicore_obs.model.frame_columns import LEDGER_COLUMNS
+from aicore_obs.model.ids import utc_now
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
-from aicore_obs.stores.frame import Raws, ReadText, Shape, no_text, raw_columns, raw_type, utf8
+from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, raw_columns, raw_type, utf8
 from aicore_obs.stores.sql.engines import connect_arguments
-from aicore_obs.stores.sql.query import PostgresWords, select_keys, select_operations
+from aicore_obs.stores.sql.query import (
+    PostgresWords,
+    cost_sum_of,
+    select_cost_sum,
+    select_keys,
+    select_ledger,
+    select_operations,
+)
 from aicore_obs.stores.sql.tables import postgres_tables
 
 CHUNK_BYTES = 4_000_000
@@ -37,7 +47,7 @@ CHUNKS_AHEAD = 2
 # Control characters, which JSON text never holds, so that hardly a field needs quotes.
 _SEPARATOR, _QUOTE = "\x1f", "\x1e"
 _CSV = {"format": "csv", "delimiter": _SEPARATOR, "quote": _QUOTE, "encoding": "UTF8"}
-_JSON_COLUMNS = frozenset({"tags", "labels", "extras"})
+_JSON_COLUMNS = frozenset({"tags", "labels", "extras", "cost_lines", "billing"})
 _BODIES = frozenset({"request_body", "response_body"})
 _DIALECT = PGDialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
 _WORDS = PostgresWords()
@@ -64,9 +74,33 @@ class PostgresReader:
 
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
         shape = self._shape_of_store()
-        statement = select_operations(self._tables, _WORDS, query, columns)
+
+        def statement(has_costs: bool) -> Select[Any]:
+            return select_operations(self._tables, _WORDS, query, columns, has_costs=has_costs)
+
         raws = self._raws(statement, raw_columns(columns))
         return shape.frames(raws, columns, batch_rows=batch_rows)
+
+    def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        def statement(has_costs: bool) -> Select[Any]:
+            return select_ledger(self._tables, _WORDS, query, has_costs=has_costs)
+
+        with closing(self._raws(statement, LEDGER_COLUMNS)) as raws:
+            for raw in raws:
+                yield from map(ledger_frame, raw.iter_slices(batch_rows))
+
+    def cost_sum(self, query: Filter) -> CostSum:
+        with self._translated(), _portal() as portal:
+            return cast("CostSum", portal.call(self._cost_sum, query))
+
+    async def _cost_sum(self, query: Filter) -> CostSum:
+        as_of = utc_now()
+        async with self._snapshot() as connection:
+            if not await _has(connection, self._tables.operations):
+                return no_costs(as_of)
+            has_costs = await _has(connection, self._tables.cost_revisions)
+            statement = select_cost_sum(self._tables, _WORDS, query, has_costs=has_costs)
+            return cost_sum_of(_WORDS, await connection.fetchrow(await _with_literals(connection, statement)), as_of)
 
     def _shape_of_store(self) -> Shape:
         # Kept, so that all frames of one reader have one schema.
@@ -82,14 +116,15 @@ class PostgresReader:
             rows = await connection.fetch(str(select_keys(self._tables).compile(dialect=_DIALECT)))
             return catalogue_of((unescape(row[0]), utf8(unescape(row[1])), row[2]) for row in rows)
 
-    def _raws(self, statement: Select[Any], names: Sequence[str]) -> Raws:
+    def _raws(self, statement: Callable[[bool], Select[Any]], names: Sequence[str]) -> Raws:
+        """Yield the raw frames of a statement, which is made for a schema with costs or, as version 1, without."""
         send, receive = anyio.create_memory_object_stream[bytes](CHUNKS_AHEAD)
         with self._translated(), _portal() as portal:
             copying = portal.start_task_soon(self._copy, statement, send)
             for chunk in _chunks(portal, receive, copying):
                 yield _plain(_parsed(chunk, names))
 
-    async def _copy(self, statement: Select[Any], send: MemoryObjectSendStream[bytes]) -> None:
+    async def _copy(self, statement: Callable[[bool], Select[Any]], send: MemoryObjectSendStream[bytes]) -> None:
         waiting = bytearray()
 
         async def take(data: bytes) -> None:
@@ -101,7 +136,9 @@ class PostgresReader:
         async with send, self._snapshot() as connection:
             if not await _has(connection, self._tables.operations):
                 return
-            sql = await _with_literals(connection, statement)
+            # Asked at each reading: a writer may take the step at any time.
+            has_costs = await _has(connection, self._tables.cost_revisions)
+            sql = await _with_literals(connection, statement(has_costs))
             await connection.copy_from_query(sql, output=take, **_CSV)
             if waiting:
                 await send.send(bytes(waiting))

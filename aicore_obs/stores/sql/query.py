@@ -9,16 +9,36 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, Protocol
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Integer, Select, cast, extract, false, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    cast,
+    extract,
+    false,
+    func,
+    literal_column,
+    null,
+    select,
+    type_coerce,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
+from aicore_obs.model.cost import CostSum, from_quanta
 from aicore_obs.model.escape import escape
 from aicore_obs.model.filter import MATCH_FIELDS, RANGE_FIELDS, Filter
+from aicore_obs.model.frame_columns import LEDGER_COLUMNS
 from aicore_obs.model.ids import to_microseconds
 from aicore_obs.stores.frame import raw_columns
 from aicore_obs.stores.matching import storable
+from aicore_obs.stores.sql.costs import COLUMNS as COST_COLUMNS
+from aicore_obs.stores.sql.costs import Costs
 from aicore_obs.stores.sql.tables import Tables
 
 # The function that an SQLite connection of ours has for tags and labels.
@@ -27,6 +47,10 @@ _PAYLOADS = ("request", "response")
 _INT64_MAX = 2**63 - 1
 # SQLite may take no more than 999 values in one statement; longer lists travel as one JSON text.
 _FEW = 500
+# Parts of a sum of 64-bit numbers: either fits for the first thousand million rows.
+_SPLIT = 10**9
+# More US dollars than any column of money holds.
+_OUT_OF_REACH = Decimal("1e26")
 
 
 class Words(Protocol):
@@ -46,6 +70,21 @@ class Words(Protocol):
 
     def contains(self, column: ColumnElement[Any], wanted: str) -> ColumnElement[bool]:
         """Say that a JSON column has all the elements or members of the JSON text ``wanted``."""
+
+    def at_least(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
+        """Say that a column of money is no less than an amount in US dollars."""
+
+    def at_most(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
+        """Say that a column of money is no more than an amount in US dollars."""
+
+    def parts(self, column: ColumnElement[Any]) -> Sequence[ColumnElement[Any]]:
+        """Return columns whose sums fit the dialect's numbers and make up the sum of a column of whole numbers."""
+
+    def whole(self, sums: Sequence[Any]) -> Any:
+        """Return the sum of a column of the sums of its :meth:`parts`; None is the sum of nothing."""
+
+    def amount(self, value: Any) -> Decimal:
+        """Return what a column of money, or a sum of one, has as an amount in US dollars."""
 
 
 class SqliteWords:
@@ -72,6 +111,31 @@ class SqliteWords:
         found: ColumnElement[int] = getattr(func, CONTAINS_ALL)(column, wanted, type_=Integer())
         return found == 1
 
+    def at_least(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
+        bound = _quanta(amount, ROUND_CEILING)
+        return false() if bound > _INT64_MAX else type_coerce(column, Integer()) >= max(bound, -_INT64_MAX)
+
+    def at_most(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
+        bound = _quanta(amount, ROUND_FLOOR)
+        return false() if bound < -_INT64_MAX else type_coerce(column, Integer()) <= min(bound, _INT64_MAX)
+
+    def parts(self, column: ColumnElement[Any]) -> Sequence[ColumnElement[Any]]:
+        # Past 9.2 million USD a sum of 1e-12 USD has more than 64 bits, and SQLite says "integer overflow".
+        whole = type_coerce(column, Integer())
+        return whole.op("/")(_SPLIT), whole.op("%")(_SPLIT)
+
+    def whole(self, sums: Sequence[Any]) -> Any:
+        return (sums[0] or 0) * _SPLIT + (sums[1] or 0)
+
+    def amount(self, value: Any) -> Decimal:
+        return from_quanta(value)
+
+
+def _quanta(amount: Decimal, rounding: str) -> int:
+    """Return a bound in whole 1e-12 USD; what is out of reach of any column stays so, and stays small."""
+    near = max(min(amount, _OUT_OF_REACH), -_OUT_OF_REACH)
+    return int((near * 10**12).to_integral_value(rounding))
+
 
 class PostgresWords:
     """PostgreSQL: times are ``timestamptz``, JSON is ``jsonb``, text holds no NUL and is kept escaped."""
@@ -91,26 +155,113 @@ class PostgresWords:
     def contains(self, column: ColumnElement[Any], wanted: str) -> ColumnElement[bool]:
         return column.op("@>", is_comparison=True)(cast(wanted, JSONB()))
 
+    def at_least(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
+        return column >= max(amount, -_OUT_OF_REACH) if amount < _OUT_OF_REACH else false()
 
-def select_operations(tables: Tables, words: Words, query: Filter, columns: Sequence[str]) -> Select[Any]:
+    def at_most(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
+        return column <= min(amount, _OUT_OF_REACH) if amount > -_OUT_OF_REACH else false()
+
+    def parts(self, column: ColumnElement[Any]) -> Sequence[ColumnElement[Any]]:
+        return (column,)
+
+    def whole(self, sums: Sequence[Any]) -> Any:
+        return sums[0] or 0
+
+    def amount(self, value: Any) -> Decimal:
+        return Decimal(value)
+
+
+def select_operations(
+    tables: Tables, words: Words, query: Filter, columns: Sequence[str], *, has_costs: bool = True
+) -> Select[Any]:
     """Return the SELECT of the raw columns that these columns of a frame need, of the operations that match.
 
     The statement's columns have the names and the order of :func:`~aicore_obs.stores.frame.raw_columns`.
+    ``has_costs`` is False for a schema of version 1.
     """
     needed = raw_columns(columns)
     operations = tables.operations
-    source: FromClause = operations
-    found: dict[str, ColumnElement[Any]] = {}
+    costs = Costs(tables, words, query, there=has_costs)
+    source = costs.joined(operations, needed)
+    found: dict[str, ColumnElement[Any]] = {**costs.shown(), "timestamp": words.microseconds(operations.c.timestamp)}
     for part in _PAYLOADS:
         if f"{part}_body" in needed:
             payload = tables.payloads.alias(part)
             source = source.outerjoin(payload, payload.c.payload_id == operations.c[f"{part}_payload_id"])
             found |= {f"{part}_body": payload.c.body, f"{part}_encoding": payload.c.encoding}
-    found["timestamp"] = words.microseconds(operations.c.timestamp)
     chosen = [(found[name] if name in found else operations.c[name]).label(name) for name in needed]
-    order = [operations.c.timestamp, operations.c.id]
-    statement = select(*chosen).select_from(source).where(*_conditions(tables, words, query))
-    statement = statement.order_by(*(each.desc() if query.order == "desc" else each for each in order))
+    statement = select(*chosen).select_from(source).where(*_conditions(tables, words, query, costs))
+    return _limited(_ordered(statement, query, operations.c.timestamp, operations.c.id), query)
+
+
+def select_cost_sum(tables: Tables, words: Words, query: Filter, *, has_costs: bool = True) -> Select[Any]:
+    """Return the SELECT of one row: priced, partial and unpriced operations, and two sums in their parts.
+
+    The sums are of the costs, and of the tokens of operations without one; :func:`cost_sum_of` reads the row.
+    """
+    operations = tables.operations
+    costs = Costs(tables, words, query, there=has_costs)
+    shown = costs.shown()
+    each = select(
+        shown["cost_usd"].label("cost"), shown["cost_reason"].label("reason"), operations.c.total_tokens.label("tokens")
+    ).select_from(costs.joined(operations, COST_COLUMNS))
+    each = each.where(*_conditions(tables, words, query, costs))
+    if query.limit is not None:
+        each = _limited(_ordered(each, query, operations.c.timestamp, operations.c.id), query)
+    one = each.subquery("one").c
+    priced, unpriced = one.cost.is_not(None), one.cost.is_(None)
+    sums: list[ColumnElement[Any]] = [
+        func.count().filter(priced),
+        func.count().filter(priced, one.reason.is_not(None)),
+        func.count().filter(unpriced),
+        *(func.sum(part) for part in (words.parts(one.cost) if has_costs else ())),
+        *(func.sum(part).filter(unpriced) for part in words.parts(one.tokens)),
+    ]
+    return select(*sums)
+
+
+def cost_sum_of(words: Words, row: Sequence[Any], as_of: datetime) -> CostSum:
+    """Return what the row of :func:`select_cost_sum` says."""
+    priced, partial, unpriced, *sums = row
+    size = len(words.parts(null()))
+    tokens = int(words.whole(sums[-size:]))
+    cost = words.amount(words.whole(sums[:-size])) if sums[:-size] else Decimal(0)
+    return CostSum(total=cost, priced=priced, partial=partial, unpriced=unpriced, unpriced_tokens=tokens, as_of=as_of)
+
+
+def select_ledger(tables: Tables, words: Words, query: Filter, *, has_costs: bool = True) -> Select[Any]:
+    """Return the SELECT of the ledger of the operations that match: each as recorded, then each revision, in order.
+
+    The statement's columns have the names and the order of :data:`LEDGER_COLUMNS`.
+    """
+    operations = tables.operations
+    costs = Costs(tables, words, query, there=has_costs)
+    own = [column.label(name) for name, column in costs.own().items()]
+    matched = select(operations.c.id, operations.c.timestamp, *own).select_from(costs.joined(operations, ()))
+    matched = matched.where(*_conditions(tables, words, query, costs))
+    if query.limit is not None:
+        matched = _limited(_ordered(matched, query, operations.c.timestamp, operations.c.id), query)
+    one = matched.cte("matched")
+    as_recorded = select(
+        one.c.id.label("operation_id"),
+        one.c.timestamp.label("made_at"),
+        literal_column("0").label("revision"),
+        one.c.timestamp.label("recorded_at"),
+        cast(null(), Text()).label("author"),
+        *(one.c[name] for name in COST_COLUMNS),
+    )
+    rows = union_all(as_recorded, costs.revisions_of(one)) if has_costs else as_recorded
+    found = rows.subquery("found").c
+    times = {"recorded_at": words.microseconds(found.recorded_at)}
+    chosen = [(times[name] if name in times else found[name]).label(name) for name in LEDGER_COLUMNS]
+    return _ordered(select(*chosen), query, found.made_at, found.operation_id).order_by(found.revision)
+
+
+def _ordered(statement: Select[Any], query: Filter, *columns: ColumnElement[Any]) -> Select[Any]:
+    return statement.order_by(*(each.desc() if query.order == "desc" else each for each in columns))
+
+
+def _limited(statement: Select[Any], query: Filter) -> Select[Any]:
     return statement if query.limit is None else statement.limit(min(query.limit, _INT64_MAX))
 
 
@@ -120,7 +271,7 @@ def select_keys(tables: Tables) -> Select[Any]:
     return select(keys.field, keys.key, keys.type).order_by(keys.field, keys.key, keys.type)
 
 
-def _conditions(tables: Tables, words: Words, query: Filter) -> Iterator[ColumnElement[bool]]:
+def _conditions(tables: Tables, words: Words, query: Filter, costs: Costs) -> Iterator[ColumnElement[bool]]:
     columns = tables.operations.c
     yield from _times(columns.timestamp, words, query)
     for name in MATCH_FIELDS:
@@ -128,6 +279,7 @@ def _conditions(tables: Tables, words: Words, query: Filter) -> Iterator[ColumnE
         if values is not None:
             yield words.one_of(columns[name], [words.text(storable(value)) for value in values])
     yield from _ranges(columns, query)
+    yield from costs.conditions()
     if query.tags:
         yield words.contains(columns.tags, _json(words, list(query.tags)))
     if query.labels:
@@ -148,10 +300,6 @@ def _ranges(columns: Any, query: Filter) -> Iterator[ColumnElement[bool]]:
     for name, (column, comparison) in RANGE_FIELDS.items():
         value = getattr(query, name)
         if value is None:
-            continue
-        if column not in columns:
-            # Costs are kept for no operation yet, and what has no value does not match.
-            yield false()
             continue
         bound = min(value, _INT64_MAX) if isinstance(value, int) else value
         yield columns[column] >= bound if comparison == ">=" else columns[column] <= bound

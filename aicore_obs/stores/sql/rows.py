@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from aicore_obs.model.cost import NO_BILLING, Cost, from_quanta, to_quanta
 from aicore_obs.model.escape import MARK, escape, escape_json_nul
-from aicore_obs.model.events import Flag
+from aicore_obs.model.events import CostRevision, Flag
 from aicore_obs.model.ids import part_id, to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Payload
@@ -36,16 +38,24 @@ _json = msgspec.json.Encoder()
 class Rows:
     """The rows of one batch. ``nul_safe``: the database holds no NUL characters (PostgreSQL), so they are escaped."""
 
-    def __init__(self, batch: Batch, *, time: Callable[[datetime], Any], nul_safe: bool) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        *,
+        time: Callable[[datetime], Any],
+        amount: Callable[[Decimal], Any],
+        nul_safe: bool,
+    ) -> None:
         self._pairs = list(zip(batch.records, batch.lines, strict=True))
         self._time = time
+        self._amount = amount
         self._nul_safe = nul_safe
 
     def operations(self) -> Iterator[Row]:
         """Yield one row for each operation, in the order of ``tables.operations``."""
         for operation, line in self._operations():
-            row = _operation_row(operation, self._time(operation.timestamp))
-            yield _escaped(row) if self._needs_escapes(line) else row
+            row = _operation_row(operation, self._time(operation.timestamp), self._amount)
+            yield _escaped(row, _JSON_COLUMNS) if self._needs_escapes(line) else row
 
     def payloads(self) -> Iterator[Row]:
         """Yield one row for each request and each response, in the order of ``tables.payloads``."""
@@ -77,6 +87,14 @@ class Rows:
                     reason, note = escape(reason, nul=True), _narrow(note)
                 for operation_id in record.operation_ids:
                     yield (operation_id, reason, record.active, record.id, self._time(record.timestamp), note)
+
+    def cost_revisions(self) -> Iterator[Row]:
+        """Yield one row for each cost that was made again, in the order of ``tables.cost_revisions``."""
+        for record, line in self._pairs:
+            if isinstance(record, CostRevision):
+                header = (record.operation_id, record.id, self._time(record.timestamp), record.author)
+                row = (*header, *_cost_columns(record.cost, self._amount))
+                yield _escaped(row, _REVISION_JSON) if self._needs_escapes(line) else row
 
     def keys(self) -> Iterator[Row]:
         """Yield (field, key, JSON type) of everything in extras and labels, in the order of ``tables.keys``."""
@@ -132,7 +150,21 @@ def sqlite_time(when: datetime) -> int:
     return to_microseconds(when)
 
 
-def _operation_row(operation: Operation, timestamp: Any) -> Row:
+def sqlite_amount(amount: Decimal) -> int:
+    """Return an amount as SQLite's tables keep it; the driver refuses what has more than 64 bits."""
+    return to_quanta(amount)
+
+
+def postgres_amount(amount: Decimal) -> Decimal:
+    """Return an amount as PostgreSQL's tables keep it.
+
+    Raises:
+        OverflowError: it is no amount. PostgreSQL would take the word NaN.
+    """
+    return from_quanta(to_quanta(amount))
+
+
+def _operation_row(operation: Operation, timestamp: Any, amount: Callable[[Decimal], Any]) -> Row:
     derived = operation.derived or _NOTHING_READ
     error = operation.error
     record_id = operation.id
@@ -177,17 +209,38 @@ def _operation_row(operation: Operation, timestamp: Any) -> Row:
         error.type if error is not None else None,
         error.message if error is not None else None,
         error.stack if error is not None else None,
+        *_cost_columns(derived.cost, amount),
+        _json.encode(derived.billing).decode() if derived.billing != NO_BILLING else None,
     )
 
 
-# Where JSON stands in an operation's row: (tags, labels, extras, usage_raw, odd), counted from the end.
-_JSON_COLUMNS = range(-8, -3)
+def _cost_columns(cost: Cost | None, amount: Callable[[Decimal], Any]) -> Row:
+    """Return what is kept of a cost, in the order in which the tables have it."""
+    if cost is None:
+        return _NO_COST
+    return (
+        cost.model,
+        None if cost.total is None else amount(cost.total),
+        None if cost.input is None else amount(cost.input),
+        None if cost.output is None else amount(cost.output),
+        cost.source,
+        cost.reason,
+        cost.price_id,
+        cost.book,
+        _json.encode(cost.lines).decode() if cost.lines else None,
+    )
 
 
-def _escaped(row: Row) -> Row:
+_NO_COST: Row = (None,) * 9
+# Where JSON stands in a row, counted from the end: tags, labels, extras, usage_raw, odd, cost_lines, billing.
+_JSON_COLUMNS = (*range(-18, -13), -2, -1)
+_REVISION_JSON = (-1,)
+
+
+def _escaped(row: Row, json_columns: Sequence[int]) -> Row:
     """Return the row with every text as PostgreSQL can hold it."""
     values = [_narrow(value) if isinstance(value, str) else value for value in row]
-    for index in _JSON_COLUMNS:
+    for index in json_columns:
         if row[index] is not None:
             values[index] = escape_json_nul(row[index], escaped=False)
     return tuple(values)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from aicore_obs.errors import SchemaError, SinkRejected, SinkUnavailable, StoreDamagedError
 from aicore_obs.protocols import Address, Batch
 from aicore_obs.stores.sql.engines import sqlite_engine
-from aicore_obs.stores.sql.rows import KeyCatalogue, Rows, sqlite_time
+from aicore_obs.stores.sql.rows import KeyCatalogue, Rows, sqlite_amount, sqlite_time
 from aicore_obs.stores.sql.schema import Schema
 from aicore_obs.stores.sql.statements import statements
 from aicore_obs.stores.sql.tables import sqlite_tables
@@ -65,7 +65,7 @@ class SqliteStore:
         if self._file() != self._inode:
             raise SinkUnavailable(f"{self._path} was moved or replaced; it is opened again")
         driver = self._running()
-        rows = Rows(batch, time=sqlite_time, nul_safe=False)
+        rows = Rows(batch, time=sqlite_time, amount=sqlite_amount, nul_safe=False)
         new_keys = self._keys.new(rows.keys())
         with _translated(self.name):
             await driver.execute("BEGIN IMMEDIATE")
@@ -86,6 +86,7 @@ class SqliteStore:
         if rows.has_others():
             await driver.executemany(self._statements.records, rows.records())
             await driver.executemany(self._statements.flags, rows.flags())
+            await driver.executemany(self._statements.cost_revisions, rows.cost_revisions())
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -8,7 +8,7 @@ docs/decisions/0003-reading.md. For the same reason nothing here opens the file 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,22 @@ from sqlalchemy import Select
 from sqlalchemy.dialects import sqlite
 
 from aicore_obs.errors import StoreDamagedError, StoreError, StoreNotFoundError
+from aicore_obs.model.cost import CostSum, no_costs
 from aicore_obs.model.filter import Filter
+from aicore_obs.model.frame_columns import LEDGER_COLUMNS
+from aicore_obs.model.ids import utc_now
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
-from aicore_obs.stores.frame import Raws, ReadText, Shape, no_text, of_columns, raw_columns
-from aicore_obs.stores.sql.query import CONTAINS_ALL, SqliteWords, select_keys, select_operations
+from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
+from aicore_obs.stores.sql.query import (
+    CONTAINS_ALL,
+    SqliteWords,
+    cost_sum_of,
+    select_cost_sum,
+    select_keys,
+    select_ledger,
+    select_operations,
+)
 from aicore_obs.stores.sql.tables import sqlite_tables
 
 BUSY_TIMEOUT_S = 30.0
@@ -56,8 +67,29 @@ class SqliteReader:
 
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
         shape = self._shape_of_store()
-        raws = self._raws(query, columns, batch_rows=batch_rows)
+
+        def statement(has_costs: bool) -> Select[Any]:
+            return select_operations(self._tables, _WORDS, query, columns, has_costs=has_costs)
+
+        raws = self._raws(statement, raw_columns(columns), batch_rows=batch_rows)
         return shape.frames(raws, columns, batch_rows=batch_rows)
+
+    def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
+        def statement(has_costs: bool) -> Select[Any]:
+            return select_ledger(self._tables, _WORDS, query, has_costs=has_costs)
+
+        with closing(self._raws(statement, LEDGER_COLUMNS, batch_rows=batch_rows)) as raws:
+            yield from map(ledger_frame, raws)
+
+    def cost_sum(self, query: Filter) -> CostSum:
+        as_of = utc_now()
+        with self._connection() as connection:
+            if not _has(connection, self._tables.operations.name):
+                return no_costs(as_of)
+            has_costs = _has(connection, self._tables.cost_revisions.name)
+            statement = select_cost_sum(self._tables, _WORDS, query, has_costs=has_costs)
+            with closing(_execute(connection, statement)) as cursor:
+                return cost_sum_of(_WORDS, cursor.fetchone(), as_of)
 
     def _shape_of_store(self) -> Shape:
         # Kept, so that all frames of one reader have one schema.
@@ -71,14 +103,15 @@ class SqliteReader:
             return EMPTY
         return catalogue_of(_execute(connection, select_keys(self._tables)))
 
-    def _raws(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Raws:
-        statement = select_operations(self._tables, _WORDS, query, columns)
-        names = raw_columns(columns)
+    def _raws(self, statement: Callable[[bool], Select[Any]], names: Sequence[str], *, batch_rows: int) -> Raws:
+        """Yield the raw frames of a statement, which is made for a schema with costs or, as version 1, without."""
         with self._connection() as connection:
             if not _has(connection, self._tables.operations.name):
                 return
+            # Asked at each reading: a writer may take the step at any time.
+            has_costs = _has(connection, self._tables.cost_revisions.name)
             # One statement is one snapshot.
-            with closing(_execute(connection, statement)) as cursor:
+            with closing(_execute(connection, statement(has_costs))) as cursor:
                 yield from _frames(cursor, names, batch_rows=batch_rows)
 
     @contextmanager
@@ -142,7 +175,7 @@ def _frames(cursor: sqlite3.Cursor, names: Sequence[str], *, batch_rows: int) ->
     parts: list[pl.DataFrame] = []
     height = 0
     while rows := cursor.fetchmany(min(FETCH_ROWS, batch_rows)):
-        parts.append(of_columns(dict(zip(names, zip(*rows, strict=True), strict=True))))
+        parts.append(of_columns(dict(zip(names, zip(*rows, strict=True), strict=True)), in_quanta=True))
         height += len(rows)
         if height + FETCH_ROWS > batch_rows:
             yield pl.concat(parts)

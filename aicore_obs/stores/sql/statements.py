@@ -18,6 +18,7 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
     payloads: str
     records: str
     flags: str
+    cost_revisions: str
     keys: str
     known_keys: str
 
@@ -29,6 +30,7 @@ def statements(tables: Tables, dialect: Dialect) -> Statements:
         payloads=_ignore(tables.payloads, dialect),
         records=_ignore(tables.records, dialect),
         flags=_newest(tables.flags, dialect),
+        cost_revisions=_ignore(tables.cost_revisions, dialect),
         keys=_ignore(tables.keys, dialect),
         known_keys=_text(tables.keys.select(), dialect),
     )

@@ -7,10 +7,12 @@ In SQLite every table name carries the prefix ``aicore_obs_``; in PostgreSQL the
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Boolean, Column, Index, Integer, MetaData, SmallInteger, Table, Text
 
 from aicore_obs.model.usage import COUNT_FIELDS, FRACTION_FIELDS, TOKEN_FIELDS
-from aicore_obs.stores.sql.dialects import UtcMicroseconds, count, json_text, number, record_id
+from aicore_obs.stores.sql.dialects import Money, UtcMicroseconds, count, json_text, number, record_id
 
 SQLITE_PREFIX = "aicore_obs_"
 
@@ -43,6 +45,16 @@ _TEXT_AFTER_USAGE = (
 )
 
 
+def _cost_columns() -> tuple[Column[Any], ...]:
+    """What is kept of a cost, of an operation's own and of each later one; null where it has no such part."""
+    return (
+        Column("priced_model", Text()),
+        *(Column(name, Money()) for name in ("cost_usd", "input_cost_usd", "output_cost_usd")),
+        *(Column(name, Text()) for name in ("cost_source", "cost_reason", "price_id", "price_book")),
+        Column("cost_lines", json_text()),
+    )
+
+
 class Tables:
     """The tables of one store: declared for a prefix (SQLite) or a schema (PostgreSQL)."""
 
@@ -53,6 +65,7 @@ class Tables:
         self.payloads = self._payloads()
         self.records = self._records()
         self.flags = self._flags()
+        self.cost_revisions = self._cost_revisions()
         self.keys = self._keys()
         self.schema_log = self._schema_log()
 
@@ -84,6 +97,9 @@ class Tables:
             Column("error_type", Text()),
             Column("error_message", Text()),
             Column("error_stack", Text()),
+            *_cost_columns(),
+            # What a price depends on besides usage, so that the operation can be costed again.
+            Column("billing", json_text()),
         )
         Index(self._name("operations_by_time"), table.c.timestamp)
         for name in ("session_id", "run_id"):
@@ -133,6 +149,22 @@ class Tables:
             Column("record_id", record_id(), nullable=False),
             Column("timestamp", UtcMicroseconds(), nullable=False),
             Column("note", Text()),
+            sqlite_with_rowid=False,
+        )
+
+    def _cost_revisions(self) -> Table:
+        """Every cost that was made again, one row each; of an operation the one with the highest ``record_id`` counts.
+
+        The rows of one operation lie together, so that the newest is found by one look into the key.
+        """
+        return Table(
+            self._name("cost_revisions"),
+            self.metadata,
+            Column("operation_id", record_id(), primary_key=True),
+            Column("record_id", record_id(), primary_key=True),
+            Column("timestamp", UtcMicroseconds(), nullable=False),
+            Column("author", Text()),
+            *_cost_columns(),
             sqlite_with_rowid=False,
         )
 
