@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
     from aicore_obs.pipeline.stats import Stats as Stats
     from aicore_obs.protocols import DropRecord as DropRecord
+    from aicore_obs.reconciliation import read_statement as read_statement
+    from aicore_obs.reconciliation import reconcile as reconcile
     from aicore_obs.web.middleware import LlmOperationMiddleware as LlmOperationMiddleware
 
 __version__ = "0.1.0"
@@ -40,6 +42,8 @@ _HOMES = {
     "bind": "context",
     "configure": "default",
     "get_collector": "default",
+    "read_statement": "reconciliation",
+    "reconcile": "reconciliation",
     "suppress": "context",
 }
 
@@ -57,6 +61,8 @@ __all__ = [
     "bind",
     "configure",
     "get_collector",
+    "read_statement",
+    "reconcile",
     "suppress",
 ]
 

@@ -8,6 +8,7 @@
     │   └── DurabilityError                  the durability that was asked for cannot be had here
     ├── UnknownParameterError (TypeError)    a keyword that record_* does not take
     ├── FilterError (ValueError)             a filter name or value that does not exist
+    ├── StatementError (ValueError)          a provider's statement that cannot be read as one
     ├── JournalFull (RuntimeError)           overflow="raise" and the journal is at its cap
     ├── NotOpenError (RuntimeError)          used after close, or from where it cannot work
     ├── StoreError
@@ -44,6 +45,10 @@ class UnknownParameterError(AicoreObsError, TypeError):
 
 class FilterError(AicoreObsError, ValueError):
     """A filter name or value that does not exist; the message lists the right ones."""
+
+
+class StatementError(AicoreObsError, ValueError):
+    """A provider's statement cannot be read; the message names the file and, where there is one, row and column."""
 
 
 class JournalFull(AicoreObsError, RuntimeError):  # noqa: N818 - the name that BEHAVIOUR gives users
