@@ -5,7 +5,8 @@
     AicoreObsError
     ├── ConfigurationError (ValueError)      an option, URL or path that cannot work
     │   ├── MissingExtraError (ImportError)  an optional package is not installed
-    │   └── DurabilityError                  the durability that was asked for cannot be had here
+    │   ├── DurabilityError                  the durability that was asked for cannot be had here
+    │   └── PriceError                       a price row or a file of them cannot be used
     ├── UnknownParameterError (TypeError)    a keyword that record_* does not take
     ├── FilterError (ValueError)             a filter name or value that does not exist
     ├── StatementError (ValueError)          a provider's statement that cannot be read as one
@@ -37,6 +38,10 @@ class MissingExtraError(ConfigurationError, ImportError):
 
 class DurabilityError(ConfigurationError):
     """The durability that was asked for by name cannot be had on this machine."""
+
+
+class PriceError(ConfigurationError):
+    """A price row, or a file of them, cannot be used; the message names the row, the value and the way out."""
 
 
 class UnknownParameterError(AicoreObsError, TypeError):
