@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -49,6 +49,8 @@ _INT64_MAX = 2**63 - 1
 _FEW = 500
 # Parts of a sum of 64-bit numbers: either fits for the first thousand million rows.
 _SPLIT = 10**9
+# Keeps every digit of a bound that somebody gave, and looks at nobody's own context.
+_AS_GIVEN = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 # More US dollars than any column of money holds.
 _OUT_OF_REACH = Decimal("1e26")
 
@@ -134,7 +136,7 @@ class SqliteWords:
 def _quanta(amount: Decimal, rounding: str) -> int:
     """Return a bound in whole 1e-12 USD; what is out of reach of any column stays so, and stays small."""
     near = max(min(amount, _OUT_OF_REACH), -_OUT_OF_REACH)
-    return int((near * 10**12).to_integral_value(rounding))
+    return int(near.scaleb(12, context=_AS_GIVEN).to_integral_value(rounding, context=_AS_GIVEN))
 
 
 class PostgresWords:
@@ -156,10 +158,10 @@ class PostgresWords:
         return column.op("@>", is_comparison=True)(cast(wanted, JSONB()))
 
     def at_least(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
-        return column >= max(amount, -_OUT_OF_REACH) if amount < _OUT_OF_REACH else false()
+        return column >= from_quanta(_quanta(amount, ROUND_CEILING))
 
     def at_most(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
-        return column <= min(amount, _OUT_OF_REACH) if amount > -_OUT_OF_REACH else false()
+        return column <= from_quanta(_quanta(amount, ROUND_FLOOR))
 
     def parts(self, column: ColumnElement[Any]) -> Sequence[ColumnElement[Any]]:
         return (column,)
