@@ -143,6 +143,8 @@ def _show_totals(result: Any) -> None:
     screen.say(f"Recorded: {screen.counted(totals.operations, 'operation')}, ${_usd(totals.ours_usd)}")
     if totals.unpriced_operations:
         screen.say(f"Without a price, and not in that sum: {screen.counted(totals.unpriced_operations, 'operation')}")
+    if totals.partly_priced_operations:
+        screen.say(f"Priced in part, a lower bound: {screen.counted(totals.partly_priced_operations, 'operation')}")
     if totals.other_operations:
         screen.say(f"Of other providers, left out: {screen.counted(totals.other_operations, 'operation')}")
     screen.say(f"Difference: ${_usd(totals.difference_usd)}")

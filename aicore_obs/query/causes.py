@@ -46,6 +46,10 @@ RATIOS = {
 }
 # With this many times the tolerance at stake, rounding cannot have made a ratio.
 _CERTAIN = 50
+# Columns that no rule looks at.
+_NOT_NEEDED = ("our_models", "line_items", "rows", "request_id")
+# Reasons and price rows that a sentence names.
+_SHOWN = 2
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -73,7 +77,9 @@ Rule = Callable[[Row, _Evidence], Cause | None]
 
 def causes_of(compared: pl.DataFrame, lines: pl.DataFrame, *, tolerance: Decimal, by: str) -> list[Cause]:
     """Return the cause of every row; of a match without a difference none."""
-    rows: list[Row] = [{**row, "at": at} for at, row in enumerate(compared.to_dicts())]
+    needed = compared.drop(*_NOT_NEEDED).with_row_index("at")
+    # Of what matches only days are looked at: they lie between those that do not.
+    rows: list[Row] = (needed if by == DAY else needed.filter(pl.col("part") != "matched")).to_dicts()
     open_rows = [row for row in rows if row["part"] != "matched"]
     evidence = _Evidence(
         lines=lines,
@@ -83,12 +89,15 @@ def causes_of(compared: pl.DataFrame, lines: pl.DataFrame, *, tolerance: Decimal
         names=_same_amounts(open_rows, tolerance) if by == DAY else {},
         period=period_of(lines),
     )
-    return [_cause(row, evidence) for row in rows]
+    found = {row["at"]: _cause(row, evidence) for row in open_rows}
+    return [found.get(at) or _of_match(difference) for at, difference in enumerate(compared["difference_usd"])]
+
+
+def _of_match(difference: Decimal) -> Cause:
+    return Cause("rounding", "within the tolerance") if difference else Cause()
 
 
 def _cause(row: Row, evidence: _Evidence) -> Cause:
-    if row["part"] == "matched":
-        return Cause("rounding", "within the tolerance") if row["difference_usd"] else Cause()
     for rule in _RULES[row["part"]]:
         cause = rule(row, evidence)
         if cause is not None:
@@ -161,8 +170,8 @@ def _is_certain(series: Sequence[Row], ratio: Decimal, *, ours: Decimal, toleran
     same = {_same_tokens(row) for row in series}
     if False in same or same == {True}:
         return False not in same
-    at_stake = all(abs(row["difference_usd"]) >= _CERTAIN * tolerance for row in series)
-    return at_stake and (len(series) > 1 or _usual(ratio, tolerance / ours) is not None)
+    certain = sum(abs(row["difference_usd"]) >= _CERTAIN * tolerance for row in series)
+    return certain > 1 or (certain == 1 and _usual(ratio, tolerance / ours) is not None)
 
 
 def _usual(ratio: Decimal, slack: Decimal = _NOTHING) -> str | None:
@@ -229,7 +238,9 @@ def _other_project(row: Row, evidence: _Evidence) -> Cause | None:
 
 
 def _sums_by(column: str, row: Row, evidence: _Evidence) -> list[tuple[str, Decimal]]:
-    lines = evidence.lines[row["numbers"] or [], [column, "amount_usd"]]
+    if len(row["numbers"] or []) < 2:
+        return []
+    lines = evidence.lines[row["numbers"], [column, "amount_usd"]]
     if lines[column].n_unique() < 2:
         return []
     sums = lines.drop_nulls(column).group_by(column, maintain_order=True).agg(pl.col("amount_usd").sum())
@@ -237,10 +248,14 @@ def _sums_by(column: str, row: Row, evidence: _Evidence) -> list[tuple[str, Deci
 
 
 def _unpriced(row: Row, _: _Evidence) -> Cause | None:
-    if not row["unpriced"] or row["difference_usd"] < 0:
+    count = row["unpriced"] + row["partly_priced"]
+    if not count or row["difference_usd"] < 0:
         return None
-    text = f"{_operations(row['unpriced'])} of ours have no price; the difference is at most what they cost"
-    return Cause("unpriced", text)
+    what = "no price" if row["unpriced"] else "a price for a part only"
+    reasons = "; ".join((row["reasons"] or [])[:_SHOWN])
+    return Cause(
+        "unpriced", f"{_operations(count)} of ours {_have(count)} {what}" + (f": {reasons}" if reasons else "")
+    )
 
 
 def _tokens_differ(row: Row, _: _Evidence) -> Cause | None:
@@ -282,7 +297,8 @@ def _price(row: Row, evidence: _Evidence) -> Cause | None:
     slack = evidence.tolerance / row["ours_usd"]
     told = ", ".join(row["tiers"] or []) or _usual(ratio, min(slack, Decimal("0.01")))
     same = "for the same tokens " if _same_tokens(row) else ""
-    reason = f": {told}" if told else ": none of the usual ratios; look at the price row"
+    rows = " ".join((row["price_ids"] or [])[:_SHOWN])
+    reason = f": {told}" if told else f": none of the usual ratios; look at the price row {rows}".rstrip()
     return Cause("price", f"the provider charged {shown:f} times our price {same}".rstrip() + reason, shown)
 
 
@@ -327,6 +343,10 @@ def usd(amount: Decimal) -> str:
     short = amount.normalize()
     places = max(2, -int(short.as_tuple().exponent)) if short else 2
     return f"${amount:,.{places}f}"
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _operations(count: int) -> str:

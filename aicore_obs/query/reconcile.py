@@ -48,10 +48,12 @@ PART_COLUMNS: tuple[str, ...] = (
     "difference_usd",
     "operations",
     "unpriced",
+    "partly_priced",
     "lines",
     *TOKENS,
     *(f"provider_{name}" for name in TOKENS),
     "our_models",
+    "price_ids",
     "line_items",
     "rows",
     "cause",
@@ -72,6 +74,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     difference_usd: Decimal
     operations: int
     unpriced_operations: int
+    # Their cost is a lower bound: something that they used has no price.
+    partly_priced_operations: int
     # Operations of other providers, which the statement cannot hold.
     other_operations: int
     lines: int
@@ -154,13 +158,13 @@ def _lines(statement: pl.DataFrame | str | Path | Sequence[str | Path], options:
 def _compared(ours: pl.DataFrame, lines: pl.DataFrame, options: Options) -> Reconciliation:
     unit = unit_of(lines, ours, options.get("by"))
     allowed = _tolerance(options.get("tolerance"), unit)
-    billed = ours if unit.by == REQUEST else of_billers(ours, lines)
+    billed = of_billers(ours, lines)
     keys = our_groups(billed, lines, unit).join(
         line_groups(lines, unit), on=KEYS, how="full", coalesce=True, nulls_equal=True
     )
     compared = keys.with_columns(
         (pl.col("provider_usd").fill_null(_ZERO) - pl.col("ours_usd").fill_null(_ZERO)).alias("difference_usd"),
-        *(pl.col(name).fill_null(0) for name in ("operations", "unpriced", "repeated", "lines")),
+        *(pl.col(name).fill_null(0) for name in ("operations", "unpriced", "partly_priced", "repeated", "lines")),
         *(_seen() if unit.by == REQUEST else ()),
     ).sort(KEYS, nulls_last=True)
     return _result(compared, lines=lines, unit=unit, tolerance=allowed, others=ours.height - billed.height)
@@ -217,6 +221,7 @@ def _totals(compared: pl.DataFrame, lines: pl.DataFrame, others: int) -> Totals:
         **amounts,
         operations=int(compared["operations"].sum()),
         unpriced_operations=int(compared["unpriced"].sum()),
+        partly_priced_operations=int(compared["partly_priced"].sum()),
         other_operations=others,
         lines=int(compared["lines"].sum()),
         start=first,

@@ -32,7 +32,7 @@ OUR_COLUMNS: dict[str, pl.DataType] = {
     **dict.fromkeys(
         ("operation_id", "provider", "model", "response_model", "priced_model", "server_address", "status"), pl.String()
     ),
-    "response_id": pl.String(),
+    **dict.fromkeys(("response_id", "cost_reason", "price_id"), pl.String()),
 }
 # The names that one biller has among applications, clouds and libraries.
 _BILLERS = {
@@ -142,7 +142,7 @@ def checked_ours(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def of_billers(ours: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Return the operations that the providers of the statement may have billed.
+    """Return the operations that the providers of the statement may have billed, and those whose ids it has.
 
     All, where the statement names no provider or none of ours is of it: then the names tell nothing.
     """
@@ -152,8 +152,10 @@ def of_billers(ours: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     if not wanted:
         return ours
     unknown = [pair for pair in pairs.iter_rows() if pair == (None, None)]
-    kept = pl.DataFrame(wanted + unknown, schema=pairs.schema, orient="row")
-    return ours.join(kept, on=["provider", "server_address"], how="semi", nulls_equal=True)
+    rows = [(*pair, True) for pair in wanted + unknown]
+    kept = pl.DataFrame(rows, schema={**pairs.schema, "billed": pl.Boolean()}, orient="row")
+    told = ours.join(kept, on=list(pairs.columns), how="left", nulls_equal=True, maintain_order="left")
+    return told.filter(pl.col("billed") | _known_id(lines).is_not_null()).drop("billed")
 
 
 def biller_of(provider: str | None, host: str | None) -> str | None:
@@ -171,14 +173,23 @@ def our_groups(ours: pl.DataFrame, lines: pl.DataFrame, unit: Unit) -> pl.DataFr
     keyed = _with_keys(ours, lines, unit)
     repeated = pl.col("response_id").is_not_null() & ~pl.col("response_id").is_first_distinct()
     untold = pl.col("cost_usd").is_null() & pl.col("counts") & ~_failed()
+    # An amount beside a reason is a lower bound: something that was used has no price.
+    partly = pl.col("cost_usd").is_not_null() & pl.col("cost_reason").is_not_null() & pl.col("counts")
     sums = [_sum(name) for name in TOKENS]
     return (
-        keyed.with_columns(repeated.alias("repeated"), untold.alias("unpriced"))
+        keyed.with_columns(repeated.alias("repeated"), untold.alias("unpriced"), partly.alias("partly_priced"))
         .group_by(KEYS)
         .agg(
             _sum("cost_usd").alias("ours_usd"),
             pl.col("counts").sum().cast(pl.Int64).alias("operations"),
-            pl.col("unpriced").sum().cast(pl.Int64),
+            pl.col("unpriced", "partly_priced").sum().cast(pl.Int64),
+            pl.col("cost_reason")
+            .filter(pl.col("unpriced") | pl.col("partly_priced"))
+            .drop_nulls()
+            .unique()
+            .sort()
+            .alias("reasons"),
+            pl.col("price_id").drop_nulls().unique().sort().alias("price_ids"),
             pl.col("repeated").sum().cast(pl.Int64),
             _sum("cost_usd", pl.col("repeated")).alias("repeated_usd"),
             *sums,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
@@ -28,6 +29,8 @@ from aicore_obs import (
     bind,
     configure,
     get_collector,
+    read_statement,
+    reconcile,
     suppress,
 )
 from aicore_obs.model.operation import Operation
@@ -158,6 +161,17 @@ def middleware(collector: LlmOperationCollector) -> None:
 
     app = Starlette()
     app.add_middleware(LlmOperationMiddleware, collector=collector)
+
+
+def reconciling(frame: pl.DataFrame) -> None:
+    lines = assert_type(read_statement("costs.csv", Path("usage.json"), cost_column="EffectiveCost"), pl.DataFrame)
+    result = reconcile(frame, lines, tolerance=Decimal("0.01"), by="day")
+    assert_type(result.ok, bool)
+    assert_type(result.mismatch, pl.DataFrame)
+    assert_type(result.totals.difference_usd, Decimal)
+    reconcile({"provider": "openai"}, ["costs.csv", Path("usage.csv")], store="sqlite:///calls.db", tolerance=0)
+    reconcile(frame, lines, tolerance=0.01)  # type: ignore[arg-type]
+    reconcile(frame, 5)  # type: ignore[arg-type]
 
 
 def only_of_openai(record: Record) -> Record:

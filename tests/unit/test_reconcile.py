@@ -61,7 +61,8 @@ def test_requests_match_by_the_providers_id_or_ours() -> None:
         {"response_id": "gen-1", "cost_usd": "0.000086", "provider": "openrouter"},
         {"response_id": "gen-2", "cost_usd": "0.0133", "provider": "openrouter"},
         {"operation_id": "gen-3", "cost_usd": "0.00105", "provider": "openai"},
-        {"response_id": "gen-4", "cost_usd": "0.5"},
+        {"response_id": "gen-4", "cost_usd": "0.5", "server_address": "openrouter.ai"},
+        {"response_id": "gen-5", "cost_usd": "0.7", "provider": "anthropic"},
     )
     result = reconcile(ours, FIXTURES / "openrouter_activity.csv")
     assert result.by == "request"
@@ -70,6 +71,7 @@ def test_requests_match_by_the_providers_id_or_ours() -> None:
         ("gen-2", AUGUST_1, "gpt-4o", D("0.0000176"))
     ]
     assert result.ours_only.select("request_id", "cause").rows() == [("gen-4", "not_billed")]
+    assert result.totals.other_operations == 1
     assert is_exact(result)
 
 
@@ -132,6 +134,17 @@ def test_unpriced_operations_are_no_zeros() -> None:
     assert result.ok
     assert result.totals.unpriced_operations == 1
     assert result.matched["unpriced"].to_list() == [1]
+
+
+def test_a_cost_beside_a_reason_is_a_lower_bound() -> None:
+    """It explains that the provider charged more, and the reason is told."""
+    our = [{"cost_usd": "1", "cost_reason": "no price for web searches"}]
+    result = reconcile(operations(*our), lines({"amount_usd": "3"}))
+    assert words(result) == ["unpriced"]
+    assert result.mismatch["explanation"].item() == (
+        "1 operation of ours has a price for a part only: no price for web searches"
+    )
+    assert result.totals.partly_priced_operations == 1
 
 
 def test_what_owes_nothing_is_no_difference() -> None:

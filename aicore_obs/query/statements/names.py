@@ -14,6 +14,7 @@ The forms of line items that are understood:
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -63,6 +64,8 @@ _TIERS = (
     (re.compile(r"long.?context|>\s*200k|200k-1m", re.IGNORECASE), "long context"),
     (re.compile(r"\bfast\b", re.IGNORECASE), "fast"),
 )
+# A statement says few names many times.
+_KEPT = 4096
 ORDINARY = frozenset({"", "default", "standard", "auto", "on_demand", "on-demand", "none", "null"})
 
 
@@ -76,6 +79,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     tier: str | None = None
 
 
+@lru_cache(maxsize=_KEPT)
 def model_name(model: str | None) -> str | None:
     """Return a model's name as it is compared: lower case, without host, vendor, region, version and date.
 
@@ -109,6 +113,7 @@ def _without_suffix(name: str) -> str:
     return name
 
 
+@lru_cache(maxsize=_KEPT)
 def item_of(text: str | None) -> Item:
     """Return what a line item's text says: the model and the kind of tokens, or the fee."""
     if text is None:
@@ -137,6 +142,7 @@ def fee_name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "unnamed"
 
 
+@lru_cache(maxsize=_KEPT)
 def _of_model(model: str, rest: str, tier: str | None) -> Item:
     fee, kind = _first(_FEES, rest), _first(_KINDS, rest)
     if fee is not None and kind is None:
