@@ -1,7 +1,12 @@
-"""This module is where the record of the benchmarks is made: one chat completion of 2.8 KB, as plain dicts."""
+"""This module is where the record of the benchmarks is made: one chat completion of 2.8 KB.
+
+It is there as plain dicts, and as an object such as the SDKs of providers return. Nothing heavy is imported here, since
+the peers' programs use it too.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 ARGUMENTS: dict[str, Any] = {
@@ -32,3 +37,15 @@ RESPONSE: dict[str, Any] = {
         "prompt_tokens_details": {"cached_tokens": 0},
     },
 }
+# How a record's number is written into it, so that it can be found again in whatever a library makes of it.
+_NUMBER = re.compile(rb"bench-(\d{9})-")
+
+
+def numbered(number: int) -> dict[str, Any]:
+    """Return the arguments of one of many records; each has a number of its own."""
+    return {**ARGUMENTS, "user": f"bench-{number:09d}-"}
+
+
+def numbers_in(data: bytes) -> set[int]:
+    """Return the numbers of the records that are in ``data``, in whatever form."""
+    return set(map(int, _NUMBER.findall(data)))

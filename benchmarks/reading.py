@@ -1,38 +1,26 @@
 """This module is where reading a large SQLite file is measured: time and peak memory, beside the raw driver.
 
-Each reading runs in a process of its own, so that its peak memory is its own. Raw means: the same columns and the same
-join by ``sqlite3`` and ``fetchall``, no frame.
-
-Run with ``python -m benchmarks.reading [rows]`` from the project's root.
+Raw means: the same columns, the same filter and the same join by ``sqlite3`` and ``fetchall``, no frame. Each reading
+has a process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
 
-import os
-import platform
+import contextlib
 import resource
 import sqlite3
-import subprocess
 import sys
-import tempfile
 import time
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-import msgspec
+import polars as pl
 
-from aicore_obs import LlmOperationCollector, plugins
-from aicore_obs.addresses import address_of
-from aicore_obs.assembly import ask_store
-from aicore_obs.capture.record import Capture
-from aicore_obs.model.ids import new_id
-from aicore_obs.model.operation import Operation
-from aicore_obs.pipeline.processors import normalise, prepare
-from aicore_obs.protocols import Batch, StoreOptions
-from aicore_obs.stores.sql.rows import Rows, sqlite_amount, sqlite_time
-from aicore_obs.stores.sql.statements import statements
-from aicore_obs.stores.sql.tables import sqlite_tables
+from aicore_obs import LlmOperationCollector
+from aicore_obs.model.ids import new_id, part_id
+from benchmarks.figures import Taken
 from benchmarks.payload import ARGUMENTS, RESPONSE
+from benchmarks.turns import Case, Stage, take
 
 NARROW = [
     *("operation_id", "timestamp", "project", "operation_type", "provider", "model", "response_model", "api"),
@@ -41,97 +29,131 @@ NARROW = [
     *("session_id", "run_id", "trace_id", "workspace", "agent_id", "action_id", "user_id"),
 ]
 RAW_NARROW = ", ".join("id" if name == "operation_id" else name for name in NARROW)
+RAW_WHOLE = (
+    "SELECT o.*, q.body, r.body FROM aicore_obs_operations o "
+    "LEFT JOIN aicore_obs_payloads q ON q.payload_id = o.request_payload_id "
+    "LEFT JOIN aicore_obs_payloads r ON r.payload_id = o.response_payload_id ORDER BY o.timestamp, o.id"
+)
 BATCH = 2_000
 
 
-def fill(path: Path, rows: int) -> None:
-    """Write ``rows`` operations of 2.8 KB, two providers in turn, one second apart, as fast as the driver can."""
-    ask_store(address_of(f"sqlite:///{path}", StoreOptions()), lambda store: store.migrate())
-    capture = Capture(derive=plugins.derive)
-    first = normalise(plugins.derive)
-    made = prepare(capture.operation(ARGUMENTS, "completion", "openai", RESPONSE, 1200, {}).line, first, ()).record
-    if not isinstance(made, Operation):
-        raise SystemExit("no operation came out")
-    text = statements(sqlite_tables(), plugins.load("sqlalchemy.dialects.sqlite.aiosqlite:SQLiteDialect_aiosqlite")())
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA synchronous=OFF")
-    for start in range(0, rows, BATCH):
-        records = [
-            msgspec.structs.replace(
-                made,
-                id=new_id(),
-                timestamp=made.timestamp + timedelta(seconds=number),
-                provider="openai" if number % 2 else "azure",
-                session_id=f"session-{number % 1000}",
-            )
-            for number in range(start, min(start + BATCH, rows))
-        ]
-        batch = Batch(records=records, lines=[b""] * len(records), note=lambda _: None)
-        ready = Rows(batch, time=sqlite_time, amount=sqlite_amount, nul_safe=False)
-        connection.execute("BEGIN")
-        connection.executemany(text.operations, ready.operations())
-        connection.executemany(text.payloads, ready.payloads())
-        connection.execute("COMMIT")
-    connection.close()
+def cases(stage: Stage) -> Sequence[Case]:
+    rows = stage.size(full=1_000_000, quick=5_000)
+    path = stage.folder / "reading.db"
+    take("benchmarks.reading:fill", {"path": str(path), "rows": rows, "folder": str(stage.folder)})
+    return [
+        Case(
+            name=f"{rows:,} rows, {name}",
+            ours="benchmarks.reading:turn",
+            floor="benchmarks.reading:raw",
+            given={"path": str(path), "name": name},
+            floor_is="sqlite3, fetchall",
+            rounds=3,
+        )
+        for name in READINGS
+    ]
 
 
-def narrow_frame(path: Path) -> int:
-    """Filter and 27 narrow columns: what a report asks for."""
-    return LlmOperationCollector.polars_from_db(f"sqlite:///{path}", provider="openai", columns=NARROW).height
+def turn(*, path: str, name: str, folder: str) -> list[Taken]:
+    """Read as a user does."""
+    del folder
+    # What is imported for the first reading is measured elsewhere.
+    LlmOperationCollector.polars_from_db(f"sqlite:///{path}", limit=1)
+    return _timed(lambda: READINGS[name](f"sqlite:///{path}"))
 
 
-def narrow_all(path: Path) -> int:
-    """27 narrow columns of every row."""
-    return LlmOperationCollector.polars_from_db(f"sqlite:///{path}", columns=NARROW).height
+def raw(*, path: str, name: str, folder: str) -> list[Taken]:
+    """Read the same by the driver."""
+    del folder
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return _timed(lambda: connection.execute(RAW[name]).fetchall())
 
 
-def narrow_raw(path: Path) -> int:
-    """27 narrow columns of every row, ``fetchall``."""
-    connection = sqlite3.connect(path)
-    statement = f"SELECT {RAW_NARROW} FROM aicore_obs_operations ORDER BY timestamp, id"
-    return len(connection.execute(statement).fetchall())
-
-
-def whole_frame(path: Path) -> int:
-    """All columns, texts included."""
-    return LlmOperationCollector.polars_from_db(f"sqlite:///{path}").height
-
-
-def whole_raw(path: Path) -> int:
-    """All stored columns and both texts, ``fetchall``."""
-    connection = sqlite3.connect(path)
-    statement = (
-        "SELECT o.*, q.body, r.body FROM aicore_obs_operations o "
-        "LEFT JOIN aicore_obs_payloads q ON q.payload_id = o.request_payload_id "
-        "LEFT JOIN aicore_obs_payloads r ON r.payload_id = o.response_payload_id ORDER BY o.timestamp, o.id"
-    )
-    return len(connection.execute(statement).fetchall())
-
-
-READINGS = {one.__name__: one for one in (narrow_frame, narrow_all, narrow_raw, whole_frame, whole_raw)}
-
-
-def _run(name: str, path: Path) -> None:
+def _timed(read: Callable[[], object]) -> list[Taken]:
     start = time.perf_counter()
-    rows = READINGS[name](path)
+    kept = read()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 / 1024
-    print(f"{name:14} {rows:>9} rows   {seconds:7.1f} s   peak {peak:5.2f} GB", flush=True)
+    # Kilobytes, but bytes on macOS.
+    unit = 1024**3 if sys.platform == "darwin" else 1024**2
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    del kept
+    return [Taken(what="time", unit="s", value=seconds), Taken(what="peak memory", unit="GiB", value=peak)]
 
 
-def main() -> None:
-    """Fill a database, then run each reading in a process of its own."""
-    if len(sys.argv) == 3:
-        _run(sys.argv[1], Path(sys.argv[2]))
-        return
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    path = Path(tempfile.mkdtemp(prefix="aicore-obs-bench-")) / "reading.db"
-    fill(path, rows)
-    size = path.stat().st_size / 1e9
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {size:.1f} GB")
-    for name in READINGS:
-        subprocess.run([sys.executable, "-m", "benchmarks.reading", name, str(path)], check=True)
+def _narrow_filtered(url: str) -> pl.DataFrame:
+    return LlmOperationCollector.polars_from_db(url, provider="openai", columns=NARROW)
 
 
-if __name__ == "__main__":
-    main()
+def _narrow(url: str) -> pl.DataFrame:
+    return LlmOperationCollector.polars_from_db(url, columns=NARROW)
+
+
+def _wide(url: str) -> pl.DataFrame:
+    return LlmOperationCollector.polars_from_db(url)
+
+
+def _aggregate(url: str) -> pl.DataFrame:
+    tokens = LlmOperationCollector.scan_db(url).group_by("session_id").agg(pl.len(), pl.col("total_tokens").sum())
+    return tokens.collect()
+
+
+READINGS: dict[str, Callable[[str], pl.DataFrame]] = {
+    "27 narrow columns, filtered to half": _narrow_filtered,
+    "27 narrow columns": _narrow,
+    "all columns, texts too": _wide,
+    "lazy aggregate": _aggregate,
+}
+RAW = dict(
+    zip(
+        READINGS,
+        (
+            f"SELECT {RAW_NARROW} FROM aicore_obs_operations WHERE provider = 'openai' ORDER BY timestamp, id",
+            f"SELECT {RAW_NARROW} FROM aicore_obs_operations ORDER BY timestamp, id",
+            RAW_WHOLE,
+            "SELECT session_id, total_tokens FROM aicore_obs_operations",
+        ),
+        strict=True,
+    )
+)
+
+
+def fill(*, path: str, rows: int, folder: str) -> list[Taken]:
+    """Make a file of ``rows`` copies of one recorded operation: two providers in turn, one second apart."""
+    del folder
+    with LlmOperationCollector(db_url=f"sqlite:///{path}") as collector:
+        collector.record_completion(ARGUMENTS, "completion", "openai", RESPONSE, 1200)
+        collector.flush()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        operation = dict(connection.execute("SELECT * FROM aicore_obs_operations").fetchone())
+        texts = {row["payload_id"]: tuple(row)[1:] for row in connection.execute("SELECT * FROM aicore_obs_payloads")}
+        request, response = (texts[operation[f"{name}_payload_id"]] for name in ("request", "response"))
+        connection.execute("DELETE FROM aicore_obs_operations")
+        connection.execute("DELETE FROM aicore_obs_payloads")
+        connection.execute("PRAGMA synchronous=OFF")
+        for start in range(0, rows, BATCH):
+            copies = list(_copies(operation, range(start, min(start + BATCH, rows))))
+            connection.execute("BEGIN")
+            _insert(connection, "operations", [tuple(copy.values()) for copy in copies])
+            _insert(connection, "payloads", [(copy["request_payload_id"], *request) for copy in copies])
+            _insert(connection, "payloads", [(copy["response_payload_id"], *response) for copy in copies])
+            connection.execute("COMMIT")
+    return []
+
+
+def _copies(operation: dict[str, Any], numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+    for number in numbers:
+        name = new_id()
+        yield {
+            **operation,
+            "id": name,
+            "timestamp": operation["timestamp"] + number * 1_000_000,
+            "provider": "openai" if number % 2 else "azure",
+            "session_id": f"session-{number % 1000}",
+            "request_payload_id": part_id(name, 1),
+            "response_payload_id": part_id(name, 2),
+        }
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    connection.executemany(f"INSERT INTO aicore_obs_{table} VALUES ({','.join('?' * len(rows[0]))})", rows)

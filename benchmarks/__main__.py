@@ -1,0 +1,73 @@
+"""This module is where all benchmarks are run by one command and come out as one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import caller, end_to_end, loop_lag, memory, plot, reading, replay, report, starting
+from benchmarks.figures import Figure
+from benchmarks.machine import load, machine
+from benchmarks.turns import Case, Stage, TurnFailed, run
+
+MEASUREMENTS: dict[str, Callable[[Stage], Sequence[Case]]] = {
+    "caller": caller.cases,
+    "loop": loop_lag.cases,
+    "end-to-end": end_to_end.cases,
+    "replay": replay.cases,
+    "import": starting.cases,
+    "reading": reading.cases,
+    "memory": memory.cases,
+}
+
+
+def main() -> int:
+    """Run what was asked for; 1 when some of it failed."""
+    given = _arguments()
+    start, load_before = time.monotonic(), load()
+    stage = Stage(quick=given.quick)
+    try:
+        failures: list[str] = []
+        figures = [one for name in given.only or MEASUREMENTS for one in _measured(name, stage, failures)]
+    finally:
+        stage.close()
+    about = machine() | {
+        "load before": f"{load_before:.2f}" + (" – busy: the figures mean little" if load_before > 0.5 else ""),
+        "run": f"{'quick, ' if given.quick else ''}{(time.monotonic() - start) / 60:.0f} minutes",
+    }
+    done = report.Run(machine=about, figures=figures)
+    report.show(done)
+    if given.out:
+        plot.draw(done, given.out.with_name("results.svg"))
+        report.write(done, given.out)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _arguments() -> argparse.Namespace:
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    options.add_argument("--only", nargs="+", choices=MEASUREMENTS, help="run some of them")
+    options.add_argument("--quick", action="store_true", help="small numbers: shows that it runs, not how fast")
+    options.add_argument("--out", type=Path, help="also write a page; results.json and results.svg beside it")
+    return options.parse_args()
+
+
+def _measured(name: str, stage: Stage, failures: list[str]) -> list[Figure]:
+    """Run one measurement; one that fails costs its own figures and no other's."""
+    try:
+        return run(name, MEASUREMENTS[name](stage), stage, _tell)
+    except TurnFailed as error:
+        failures.append(f"{name} failed: {error}")
+        return []
+
+
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

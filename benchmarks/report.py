@@ -1,0 +1,105 @@
+"""This module is where figures become a table: in the terminal, and as a page with its raw numbers beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import Figure
+from benchmarks.goals import goal_of
+
+HEAD = ("what", "figure", "unit", "min", "median", "max", "floor", "of the floor", "goal")
+LEFT = 3
+GROUPS = {
+    "caller": "What a record costs its caller",
+    "loop": "How late an event loop gets",
+    "end-to-end": "From `record_completion` to the store",
+    "memory": "Memory over many records",
+    "import": "Import and a first record",
+    "replay": "Replay after a crash",
+    "reading": "Reading",
+}
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """All of one run. ``peers``: lines of the peers' table, its head first."""
+
+    machine: dict[str, str]
+    figures: list[Figure]
+    peers: list[list[str]] = []
+    peer_results: list[dict[str, Any]] = []
+
+
+def show(run: Run) -> None:
+    """Print the table."""
+    console = Console(width=None if Console().is_terminal else 160)
+    for name, words in run.machine.items():
+        console.print(f"{name}: {words}", highlight=False)
+    for title, lines in _tables(run):
+        head, *rows = lines
+        table = Table(title=title.replace("`", ""), title_justify="left", box=None, pad_edge=False)
+        numeric = range(LEFT, LEFT + 5) if head == list(HEAD) else range(0)
+        for index, column in enumerate(head):
+            table.add_column(column, justify="right" if index in numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print()
+        console.print(table)
+
+
+def write(run: Run, page: Path) -> None:
+    """Write the page, and ``results.json`` beside it."""
+    plot = page.with_name("results.svg")
+    parts = ["# Results", "", "Made by `python -m benchmarks --out`; raw numbers are in `results.json`.", ""]
+    parts += [f"- {name}: {words}" for name, words in run.machine.items()]
+    parts += ["", *_EXPLAINED, ""]
+    if plot.exists():
+        parts += [f"![Ratios to the floors, and the peers]({plot.name})", ""]
+    for title, (head, *rows) in _tables(run):
+        parts += [f"## {title}", "", _line(head), _line(["---"] * len(head)), *map(_line, rows), ""]
+    page.write_text("\n".join(parts), encoding="utf-8")
+    page.with_name("results.json").write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+
+
+_EXPLAINED = (
+    "Every figure is the minimum, median and maximum over rounds. Each turn is a process of its own, right beside its"
+    " floor; “of the floor” is the median of the ratios of these pairs. A floor is what nobody can do without.",
+)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _tables(run: Run) -> Iterator[tuple[str, list[list[str]]]]:
+    for group, title in GROUPS.items():
+        figures = [one for one in run.figures if one.group == group]
+        if figures:
+            yield title, [list(HEAD), *map(_row, figures)]
+    if run.peers:
+        yield "Beside others", run.peers
+
+
+def _row(figure: Figure) -> list[str]:
+    floor, ratio = figure.floor, figure.ratio
+    return [
+        figure.case,
+        figure.what,
+        figure.unit,
+        *(number(value) for value in (min(figure.values), figure.median, max(figure.values))),
+        f"{number(floor)} ({figure.floor_is})" if floor is not None else "",
+        f"{ratio:.2f}" if ratio is not None else "",
+        goal_of(figure),
+    ]
+
+
+def number(value: float) -> str:
+    """Return a number with the digits that mean something."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
