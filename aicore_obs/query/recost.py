@@ -104,6 +104,27 @@ class Recosted(msgspec.Struct, frozen=True, kw_only=True):
     new_total: Decimal
     written: int
 
+    @property
+    def difference(self) -> Decimal:
+        """The new total less the old one; what became known or unknown is in it."""
+        return EXACT.subtract(self.new_total, self.old_total)
+
+    def by_model(self) -> pl.DataFrame:
+        """Return the differences added up by provider, model and change, the largest first; unknown sums are null."""
+        groups = self.differences.group_by("provider", "model", "change", maintain_order=True)
+        amounts = ("old_usd", "new_usd", "difference_usd")
+        known = [pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in amounts]
+        return groups.agg(pl.len().alias("operations"), *known).sort(_size(), descending=True, maintain_order=True)
+
+    def largest(self, count: int) -> pl.DataFrame:
+        """Return the ``count`` largest differences; an unknown cost counts as nothing."""
+        return self.differences.sort(_size(), descending=True, maintain_order=True).head(count)
+
+
+def _size() -> pl.Expr:
+    nothing = pl.lit(Decimal(0), dtype=_MONEY)
+    return (pl.col("new_usd").fill_null(nothing) - pl.col("old_usd").fill_null(nothing)).abs()
+
 
 def recost(
     address: Address,

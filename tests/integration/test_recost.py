@@ -75,7 +75,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def used(model: str, *, book: Book | None = OLD, billing: Billing | None = None, **fields: Any) -> Operation:
     """Return an operation that used 1,000 tokens of input, costed by a book."""
-    usage = Usage(input_tokens=1000, total_tokens=1000, web_searches=fields.pop("web_searches", None))
+    usage = Usage(input_tokens=1000, output_tokens=0, web_searches=fields.pop("web_searches", None))
     derived = Derived(model=model, usage=usage, billing=billing or Billing())
     one = records.operation(provider="acme", derived=derived, **fields)
     if book is None:
