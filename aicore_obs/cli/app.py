@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from aicore_obs.cli import dead_letters, demo, doctor, drain, migrate, reconcile, recost, screen, stats, tail
+from aicore_obs.cli import dead_letters, demo, doctor, drain, migrate, prices, reconcile, recost, screen, stats, tail
 from aicore_obs.errors import AicoreObsError
 from aicore_obs.model.record import CODEC_VERSION
 
@@ -46,6 +46,7 @@ app.command("tail")(tail.tail)
 app.command("stats")(stats.stats)
 app.command("reconcile")(reconcile.reconcile)
 app.command("recost")(recost.recost)
+app.add_typer(prices.app, name="prices")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("migrate")(migrate.migrate)
 app.command("drain")(drain.drain)

@@ -125,6 +125,23 @@ class PriceBook:
             return NoPrice(f"the price cannot be looked up: {outcome.error!r}")
         return outcome.value.price if isinstance(outcome.value, Plan) else outcome.value
 
+    def bands(
+        self, *, provider: str | None, model: str | None, billing: Billing = NO_BILLING, at: datetime
+    ) -> list[tuple[int, Price | NoPrice]]:
+        """Return (input tokens, price from so many on) of a kind of call at one time; never raises."""
+        at = in_utc(at)
+        first = self.price(provider=provider, model=model, billing=billing, at=at)
+        found = [(0, first)]
+        for step in self._steps_of(provider, model, billing, at):
+            price = self.price(provider=provider, model=model, billing=billing, at=at, input_tokens=step)
+            if price != found[-1][1]:
+                found.append((step, price))
+        return found
+
+    def _steps_of(self, provider: str | None, model: str | None, billing: Billing, at: datetime) -> tuple[int, ...]:
+        day = self._days.get(_key(provider, model, None, billing, at))
+        return () if day is None else day.steps[1:]
+
     def _cost(
         self,
         provider: str | None,
@@ -165,17 +182,7 @@ class PriceBook:
         at: datetime,
         input_tokens: int | None,
     ) -> Plan | NoPrice:
-        conditions = tuple(billing.conditions.items()) if billing.conditions else _NO_CONDITIONS
-        key = (
-            provider,
-            model,
-            response_model,
-            billing.provider,
-            billing.asked_model,
-            billing.base_url,
-            conditions,
-            at.toordinal(),
-        )
+        key = _key(provider, model, response_model, billing, at)
         day = self._days.get(key)
         if day is None:
             day = self._learned(key, at)
@@ -205,6 +212,22 @@ class PriceBook:
             self._days.clear()
         day = self._days[key] = Day(moments, steps, plans)
         return day
+
+
+def _key(
+    provider: str | None, model: str | None, response_model: str | None, billing: Billing, at: datetime
+) -> tuple[Any, ...]:
+    """Return what makes two calls of one kind: everything that their price depends on but time and tokens of a day."""
+    return (
+        provider,
+        model,
+        response_model,
+        billing.provider,
+        billing.asked_model,
+        billing.base_url,
+        tuple(billing.conditions.items()) if billing.conditions else _NO_CONDITIONS,
+        at.toordinal(),
+    )
 
 
 @cache

@@ -228,6 +228,7 @@ class Candidates:
     def _why(self, price: NoPrice, at: datetime) -> NoPrice:
         """Return the reason in words, with what is known of the model."""
         who = self._billers[0] if self._billers else self._call.provider
+        of = f" of {who}" if who else ""
         if not self._groups:
             return NoPrice("no model is named")
         model = self._groups[0]
@@ -235,12 +236,12 @@ class Candidates:
         starts = [row.effective_from for row in every if row.effective_from is not None and row.effective_from > at]
         strict = ", ".join(f"{name} {self.words[name]!r}" for name in STRICT if name in self.words)
         if strict and (every or price.is_known):
-            return NoPrice(f"no price is known for {strict} of model {model!r} of {who}", is_known=True)
+            return NoPrice(f"no price is known for {strict} of model {model!r}{of}", is_known=True)
         if starts and not price.reason:
             return NoPrice(f"the price of model {model!r} is known from {min(starts):%Y-%m-%d} on", is_known=True)
         if every and not price.reason:
-            return NoPrice(f"no price row of model {model!r} of {who} holds for this call", is_known=True)
-        return price if price.reason else NoPrice(f"no price is known for model {model!r} of provider {who!r}")
+            return NoPrice(f"no price row of model {model!r}{of} holds for this call", is_known=True)
+        return price if price.reason else NoPrice(f"no price is known for model {model!r}{of}")
 
 
 def _words(call: Call) -> dict[str, str]:

@@ -197,6 +197,12 @@ class Table:
                 return provider.id
         return None
 
+    def newest(self, today: date) -> date | None:
+        """Return the newest day, up to today, from which on the table has a price: how far it has been kept up."""
+        entries = (_entry(provider, model) for provider in self._all for model in provider.models)
+        dated = (one for entry in entries if entry is not None for one in (*entry.standard, *entry.variants))
+        return max((one.since for one in dated if one.since is not None and one.since <= today), default=None)
+
     def every(self) -> list[tuple[str, str]]:
         """Return (provider, model) of everything that is listed."""
         return [(provider.id, model.id) for provider in self._all for model in provider.models]

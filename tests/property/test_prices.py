@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aicore_obs.errors import PriceError
@@ -48,6 +48,7 @@ def _cost(who: str | None, model: str | None, usage: Usage, at: datetime = AT, *
     return BOOK.cost(provider=who, model=model, usage=usage, billing=Billing(**billing), at=at)
 
 
+@settings(deadline=None)
 @given(names, models, usages, times, words)
 def test_the_parts_of_a_cost_are_the_whole(
     provider: str, model: str, usage: Usage, at: datetime, conditions: dict[str, str]
@@ -66,6 +67,7 @@ def test_the_parts_of_a_cost_are_the_whole(
     assert all((line.quantity or 0) > 0 for line in cost.lines)
 
 
+@settings(deadline=None)
 @given(names, models, usages)
 def test_no_token_is_charged_twice_or_left_out(provider: str, model: str, usage: Usage) -> None:
     """The quantities of the token lines of a side are its tokens, where the side has a price of its own."""
@@ -78,6 +80,7 @@ def test_no_token_is_charged_twice_or_left_out(provider: str, model: str, usage:
             assert sum(charged) == whole
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 100))
 def test_a_cost_is_proportional_to_its_usage(read: int, made: int, times_more: int) -> None:
     """Where there is no step, n times the tokens cost n times as much."""
@@ -87,6 +90,7 @@ def test_a_cost_is_proportional_to_its_usage(read: int, made: int, times_more: i
     assert more.total == once.total * times_more
 
 
+@settings(deadline=None)
 @given(prices, st.integers(0, 10**9))
 def test_money_is_exact(price: Decimal, tokens: int) -> None:
     """A line is price times count over a million, rounded once, half to even, whatever the size."""
@@ -98,6 +102,7 @@ def test_money_is_exact(price: Decimal, tokens: int) -> None:
     assert cost.total is not None or "not believed" in (cost.reason or "")
 
 
+@settings(deadline=None)
 @given(st.lists(times, min_size=2, max_size=5, unique=True), times)
 @example([datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)], datetime(2026, 1, 2, tzinfo=UTC))
 def test_of_rows_with_dates_the_latest_that_has_begun_holds(starts: list[datetime], at: datetime) -> None:
@@ -114,6 +119,7 @@ def test_of_rows_with_dates_the_latest_that_has_begun_holds(starts: list[datetim
         assert cost.total == (None if begun == 0 else begun)
 
 
+@settings(deadline=None)
 @given(names, models, wild_usages, st.datetimes(), words, st.none() | st.text(max_size=20))
 def test_pricing_never_raises(
     provider: str, model: str, usage: Usage, at: datetime, conditions: dict[str, str], text: str | None
@@ -126,6 +132,7 @@ def test_pricing_never_raises(
         msgspec.json.encode(cost)
 
 
+@settings(deadline=None)
 @given(
     st.decimals(),
     st.none() | st.decimals(),
@@ -155,6 +162,7 @@ keys = st.sampled_from([*own.split(), "min_audio_seconds", *UNITS])
 values = json | st.sampled_from(["exact", "regex", "prefix", "2026-01-01", "(", "USD", 1, "0.5", math.nan, 10**5000])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(keys | st.text(max_size=5), values, max_size=6) | json)
 def test_a_row_is_right_or_an_error_of_ours(row: Any) -> None:
     """Nothing else is raised for what a user writes, and what is accepted can be used."""
