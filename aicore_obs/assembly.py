@@ -10,9 +10,10 @@ from typing import Any, TypedDict, cast
 
 import msgspec
 
-from aicore_obs import plugins
+from aicore_obs import descriptions, plugins
 from aicore_obs.addresses import address_of, database_address, file_address
 from aicore_obs.capture.record import Content
+from aicore_obs.derivation import derive
 from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError, UnknownParameterError
 from aicore_obs.guard import attempt
 from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
@@ -151,7 +152,7 @@ def _checked_sink(sink: object) -> Sink:
 def road_options(
     addresses: Sequence[Address], objects: Sequence[Sink], options: CollectorOptions, store_options: StoreOptions
 ) -> RoadOptions:
-    plugins.import_descriptions()
+    descriptions.registry()
     specs = [SinkSpec(one.name, plugins.sink_builder(one)) for one in addresses]
     specs += [SinkSpec(one.name, lambda one=one: one) for one in objects]  # type: ignore[misc]
     delivery = DeliveryOptions(
@@ -159,7 +160,7 @@ def road_options(
         batch_interval_s=options.get("batch_interval_s", 0.2),
         write_timeout_s=options.get("write_timeout_s", 60.0),
     )
-    processors = (normalise(plugins.derive), *options.get("processors", ()))
+    processors = (normalise(derive), *options.get("processors", ()))
     fingerprint = _fingerprint([spec.name for spec in specs], options.get("project"), own_names(processors))
     writer = WriterOptions(
         directory=_journal_directory(addresses, options, fingerprint),

@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
-from aicore_obs import plugins
 from aicore_obs.addresses import check_place, file_address
 from aicore_obs.assembly import CollectorOptions, ask_store, checked, places, road_key, road_options, store_options
 from aicore_obs.capture.fields import RecordOptions, check_parameters
 from aicore_obs.capture.plain import snapshot
 from aicore_obs.capture.record import Capture, Captured
 from aicore_obs.context import is_suppressed
+from aicore_obs.derivation import derive
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.model import codec
 from aicore_obs.model.record import Record
@@ -79,7 +79,7 @@ class LlmOperationCollector:
             project=options.get("project"),
             redact=options.get("redact"),
             capture_content=_chosen(options.get("capture_content"), settings.capture_content),
-            derive=plugins.derive,
+            derive=derive,
         )
         self._closed = False
         self._road: Road | None = None

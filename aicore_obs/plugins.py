@@ -1,7 +1,8 @@
-"""This module is where a name or a URL becomes an adapter: a store, a reader, a provider; and third parties' own.
+"""This module is where a name or a URL becomes an adapter: a store, a reader; and third parties' own.
 
 Adapters are loaded when they are first needed, by import path. Third parties add theirs by entry points:
-``aicore_obs.sinks`` (URL scheme → callable taking an ``Address``), ``aicore_obs.providers`` (name → module or object).
+``aicore_obs.sinks`` (URL scheme → callable taking an ``Address``), ``aicore_obs.providers`` (name → module or object;
+see :mod:`aicore_obs.descriptions`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,9 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, cast
 
-import msgspec
-
 from aicore_obs.errors import ConfigurationError
-from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.pipeline.forks import ForkLock
-from aicore_obs.protocols import Address, Provider, Reader, RequestFacts, ResponseFacts, Sink
+from aicore_obs.protocols import Address, Reader, Sink
 
 _SINKS = {
     "json": "aicore_obs.stores.json_file:JsonFile",
@@ -32,9 +30,6 @@ _READERS = {
     "sqlite": "aicore_obs.stores.sql.sqlite_reader:SqliteReader",
     "postgresql": "aicore_obs.stores.sql.postgres_reader:PostgresReader",
 }
-_PROVIDERS = {"openai": "aicore_obs.providers.openai"}
-# The shape that many servers answer in; read when a provider is not known by name.
-_COMMON_SHAPE = "openai"
 
 
 def sink(address: Address) -> Sink:
@@ -65,59 +60,11 @@ def reader(address: Address) -> Reader:
     return cast("Reader", load(path)(address))
 
 
-@cache
-def provider(name: str | None) -> Provider | None:
-    """Return a provider's description, None when there is none by that name."""
-    if name is None:
-        return None
-    if name in _PROVIDERS:
-        return cast("Provider", _module(_PROVIDERS[name]))
-    theirs = third_parties("aicore_obs.providers").get(name)
-    return cast("Provider", theirs.load()) if theirs is not None else None
-
-
-def import_descriptions() -> None:
-    """Import our providers' descriptions now: a fork in the middle of an import leaves a child with half a module."""
-    for name in _PROVIDERS:
-        provider(name)
-    third_parties("aicore_obs.providers")
-
-
-def derive(operation: Operation) -> Derived | None:
-    """Read model, usage and the like out of an operation's payloads, by its provider or else by their shape."""
-    known = provider(operation.provider)
-    description = known or cast("Provider", provider(_COMMON_SHAPE))
-    request, response = _NO_REQUEST, _NO_RESPONSE
-    if operation.completion_args is not msgspec.UNSET:
-        request = description.read_request(bytes(operation.completion_args))
-    if operation.response is not msgspec.UNSET:
-        response = description.read_response(bytes(operation.response), request)
-    if request is _NO_REQUEST and response is _NO_RESPONSE:
-        return None
-    source = None
-    if response.usage_raw is not msgspec.UNSET:
-        source = description.name if known else f"shape:{description.name}"
-    return Derived(
-        model=request.model or response.model,
-        response_model=response.model,
-        response_id=response.id,
-        finish_reason=response.finish_reason,
-        temperature=request.temperature,
-        max_tokens=request.max_tokens,
-        usage=response.usage,
-        usage_source=source,
-        usage_raw=response.usage_raw,
-    )
-
-
-_NO_REQUEST = RequestFacts()
-_NO_RESPONSE = ResponseFacts()
-
-
 def load(path: str) -> Any:
-    """Return the object at ``module:name``."""
+    """Return the object at ``module:name``, or the module itself."""
     module, _, name = path.partition(":")
-    return getattr(_module(module), name)
+    found = _module(module)
+    return getattr(found, name) if name else found
 
 
 def _module(name: str) -> ModuleType:

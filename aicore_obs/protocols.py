@@ -118,12 +118,14 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     ``counts`` are quantities that only the request tells (characters to be spoken, images or seconds of video asked
     for). ``conditions`` are what was asked for of that a price may depend on: ``tier``, ``batch``, ``speed``,
     ``region``, ``size``, ``quality``, ``resolution``, ``search_context``, … What was served goes before it.
+    ``answers`` is how many of a thing were asked for; ``counts`` are for all of them together.
     """
 
     model: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
     base_url: str | None = None
+    answers: int | None = None
     counts: Usage = NO_USAGE
     conditions: dict[str, str] = {}
 
@@ -132,7 +134,8 @@ class ResponseFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider's description read from a response; ``usage_raw`` is the provider's own usage object.
 
     ``provider`` is who answered, where the body says so and it is another one than was asked. ``conditions`` as in
-    :class:`RequestFacts`, but as served. ``usage`` need not be settled yet.
+    :class:`RequestFacts`, but as served, ordinary words included (``{"tier": "default"}`` says that no other tier was
+    served, whatever was asked). ``usage`` need not be settled yet.
     """
 
     model: str | None = None
@@ -154,7 +157,8 @@ class Provider(Protocol):
     """
 
     name: str
-    # Names of the hosts of its API: the ends of host names, such as ``api.groq.com`` or ``.openai.azure.com``.
+    # Names of the hosts of its API: ``api.groq.com`` (its subdomains too), ``-aiplatform.googleapis.com`` (the end of a
+    # name), ``bedrock.*.amazonaws.com`` (``*`` is one label), ``:11434`` (a port).
     hosts: tuple[str, ...]
 
     def read_request(self, raw: bytes) -> RequestFacts: ...

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aicore_obs import plugins
 from aicore_obs.capture.record import Capture, Captured
+from aicore_obs.derivation import derive
 from aicore_obs.model import codec
 from aicore_obs.model.operation import Operation
 
-PLAIN = Capture(derive=plugins.derive)
+PLAIN = Capture(derive=derive)
 
 
 def capture(

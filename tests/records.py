@@ -14,6 +14,7 @@ import msgspec
 
 from aicore_obs import plugins
 from aicore_obs.capture.record import Capture
+from aicore_obs.derivation import derive
 from aicore_obs.model import codec
 from aicore_obs.model.cost import Cost
 from aicore_obs.model.events import CostRevision, Flag, Span
@@ -75,7 +76,7 @@ def scope(**fields: Any) -> Scope:
 
 def captured(completion_args: Any, response: Any = None, **options: Any) -> Operation:
     """Return an operation as the road gets it: through a capture, encoded and decoded."""
-    capture = Capture(derive=plugins.derive)
+    capture = Capture(derive=derive)
     line = capture.operation(completion_args, "completion", "openai", response, None, options).line
     record = codec.decode(line)
     assert isinstance(record, Operation)

@@ -10,6 +10,7 @@ import msgspec
 from aicore_obs import plugins
 from aicore_obs.cli import places
 from aicore_obs.context import suppress
+from aicore_obs.derivation import derive
 from aicore_obs.errors import SinkRejected
 from aicore_obs.guard import attempt_async
 from aicore_obs.model.record import Record
@@ -50,7 +51,7 @@ def rows_of(letters: Sequence[DeadLetter], outcome: Retried, *, unprocessed: boo
             _leave(outcome, "a processor of the application failed on it: --unprocessed stores it without processors")
         else:
             line = bytes(letter.record)
-            prepared = prepare(line, normalise(plugins.derive), ())
+            prepared = prepare(line, normalise(derive), ())
             if prepared.record is None:
                 _leave(outcome, "no record of this version")
             else:

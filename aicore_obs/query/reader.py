@@ -9,17 +9,15 @@ from typing import Any, Protocol, cast, runtime_checkable
 import polars as pl
 
 from aicore_obs import plugins
+from aicore_obs.derivation import read_text
 from aicore_obs.errors import StoreNotFoundError
-from aicore_obs.guard import attempt
 from aicore_obs.model.cost import CostSum, no_costs
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import FRAME_COLUMNS
 from aicore_obs.model.ids import utc_now
-from aicore_obs.protocols import Address, Provider, Reader
+from aicore_obs.protocols import Address, Reader
 
 BATCH_ROWS = 50_000
-# The shape that most servers answer in; read where the provider's name says nothing.
-_COMMON_SHAPE = "openai"
 
 
 @runtime_checkable
@@ -99,9 +97,3 @@ class _NotYetWritten:
 def columns_of(query: Filter) -> tuple[str, ...]:
     """Return the columns that a filter asks for, each once."""
     return tuple(dict.fromkeys(FRAME_COLUMNS if query.columns is None else query.columns))
-
-
-def read_text(provider: str | None, response: bytes) -> str | None:
-    """Return the text that the model wrote, by the provider's description or else by the common shape."""
-    description = plugins.provider(provider) or cast("Provider", plugins.provider(_COMMON_SHAPE))
-    return attempt(description.read_text, response).value

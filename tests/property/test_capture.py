@@ -17,10 +17,10 @@ import pydantic
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aicore_obs import plugins
 from aicore_obs.capture.fields import RecordOptions
 from aicore_obs.capture.record import Capture
 from aicore_obs.capture.redaction import without_secrets
+from aicore_obs.derivation import derive
 from aicore_obs.model.escape import unescape
 from tests.captures import args_of, capture, extras_of, response_of
 
@@ -115,9 +115,9 @@ ANYTHING = st.recursive(
     max_leaves=12,
 )
 CAPTURES = (
-    Capture(derive=plugins.derive),
-    Capture(derive=plugins.derive, capture_content=False),
-    Capture(derive=plugins.derive, redact=lambda content: content),
+    Capture(derive=derive),
+    Capture(derive=derive, capture_content=False),
+    Capture(derive=derive, redact=lambda content: content),
 )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from aicore_obs import plugins
 from aicore_obs.capture.record import Capture, Content
+from aicore_obs.derivation import derive
 from aicore_obs.guard import log_window
 from tests.captures import args_of, capture, extras_of, response_of
 
@@ -25,7 +25,7 @@ RESPONSE = {
 
 def without_content(request: Any, response: Any, **options: Any) -> bytes:
     """Return the line of a call whose content is not captured."""
-    by = Capture(derive=plugins.derive, capture_content=False)
+    by = Capture(derive=derive, capture_content=False)
     record = capture(request, response, by=by, provider="openai", **options)
     assert record.derived is not None or response is None
     return by.operation(request, "completion", "openai", response, None, options).line
@@ -61,7 +61,7 @@ def test_of_an_error_only_the_type_stays() -> None:
 
 def redacted(redact: Any, *given: Any, **options: Any) -> Any:
     """Return the record of a call under a hook."""
-    return capture(*given, by=Capture(derive=plugins.derive, redact=redact), **options)
+    return capture(*given, by=Capture(derive=derive, redact=redact), **options)
 
 
 def test_changes_of_the_hook_apply() -> None:
@@ -145,7 +145,7 @@ FAILING: dict[str, Any] = {
 @pytest.mark.parametrize("redact", FAILING.values(), ids=FAILING.keys())
 def test_a_hook_that_fails_leaks_nothing(redact: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The content is dropped and the record kept, marked; neither the line nor the log has a word of it."""
-    by = Capture(derive=plugins.derive, redact=redact)
+    by = Capture(derive=derive, redact=redact)
     log_window._next.clear()
     with caplog.at_level(logging.WARNING):
         line = by.operation(
@@ -169,7 +169,7 @@ def test_a_hook_may_return_what_json_has_no_word_for(answer: Any) -> None:
 
 def test_hook_and_switch_go_together() -> None:
     """Numbers are read from what the hook has left."""
-    by = Capture(derive=plugins.derive, capture_content=False, redact=lambda content: {**content, "response": None})
+    by = Capture(derive=derive, capture_content=False, redact=lambda content: {**content, "response": None})
     record = capture(REQUEST, RESPONSE, by=by, provider="openai")
     assert record.derived is not None
     assert (record.derived.model, record.derived.usage.total_tokens) == ("gpt-4o", None)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aicore_obs import plugins
-from aicore_obs.model.usage import COUNT_FIELDS, TOKEN_FIELDS, Usage
+from aicore_obs.derivation import derive
+from aicore_obs.model.usage import COUNT_FIELDS, TOKEN_FIELDS, Usage, settled
 from aicore_obs.protocols import RequestFacts, ResponseFacts
 from aicore_obs.providers import openai
 from tests.captures import capture
@@ -30,7 +30,7 @@ def facts(body: Any) -> ResponseFacts:
 
 def usage_of(usage: Any) -> dict[str, Any]:
     """Return what is known of a usage object."""
-    found = msgspec.structs.asdict(facts({"usage": usage}).usage)
+    found = msgspec.structs.asdict(settled(facts({"usage": usage}).usage))
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -98,7 +98,7 @@ def test_responses_body() -> None:
 def test_embeddings() -> None:
     """There is no output; the total is what was said."""
     body = {"model": "text-embedding-3-small", "data": [], "usage": {"prompt_tokens": 8, "total_tokens": 8}}
-    assert facts(body).usage == Usage(input_tokens=8, total_tokens=8)
+    assert facts(body).usage == Usage(input_tokens=8, output_tokens=0, total_tokens=8)
     assert openai.read_text(msgspec.json.encode(body)) is None
 
 
@@ -234,7 +234,7 @@ USAGES = st.builds(
 @given(USAGES)
 def test_usage_is_an_algebra(usage: dict[str, Any]) -> None:
     """Counts are whole and not negative; total = input + output where both are known."""
-    found = msgspec.structs.asdict(facts({"usage": usage}).usage)
+    found = msgspec.structs.asdict(settled(facts({"usage": usage}).usage))
     assert set(found) == {*TOKEN_FIELDS, *COUNT_FIELDS}
     assert all(value is None or (type(value) is int and 0 <= value < 2**63) for value in found.values())
     if found["input_tokens"] is not None and found["output_tokens"] is not None:
@@ -299,9 +299,9 @@ def test_requests(request_: Any, expected: RequestFacts) -> None:
 def test_where_usage_came_from() -> None:
     """The provider's name when it is known by name; else the shape, which is said."""
     body = {"model": "m", "usage": {"prompt_tokens": 1}}
-    named = plugins.derive(capture({"model": "q"}, body, provider="openai"))
-    other = plugins.derive(capture({"model": "q"}, body, provider="some-server"))
-    silent = plugins.derive(capture({"model": "q"}, {"model": "m"}, provider="openai"))
+    named = derive(capture({"model": "q"}, body, provider="openai"))
+    other = derive(capture({"model": "q"}, body, provider="some-server"))
+    silent = derive(capture({"model": "q"}, {"model": "m"}, provider="openai"))
     assert named is not None
     assert other is not None
     assert silent is not None

@@ -1,0 +1,35 @@
+"""This module is where Amazon Bedrock is described: converse, invoke_model with the models' native bodies, streams.
+
+Source: botocore 1.44.5 (``bedrock-runtime``) and docs.aws.amazon.com/bedrock, read 2026-11-21. Converse has one shape
+for all models; invoke_model answers in the model's own, and a stream's last event repeats the counts as
+``amazon-bedrock-invocationMetrics``. The region before a model's name is part of its price.
+"""
+
+from __future__ import annotations
+
+from aicore_obs.model.usage import NO_USAGE
+from aicore_obs.protocols import RequestFacts, ResponseFacts
+from aicore_obs.shapes import anthropic, bedrock, cohere, openai
+from aicore_obs.shapes.facts import reader, text_reader
+from aicore_obs.shapes.request import NOTHING_ASKED, read_request
+
+__all__ = ["hosts", "name", "read_request", "read_response", "read_text"]
+
+name = "bedrock"
+hosts = ("bedrock-runtime.*.amazonaws.com", "bedrock-runtime-fips.*.amazonaws.com")
+# Anthropic's comes first: the metrics at the end of its stream would read as Bedrock's own.
+_SHAPES = (anthropic.SHAPE, bedrock.SHAPE, cohere.SHAPE, openai.SHAPE)
+_read, _text = reader(*_SHAPES), text_reader(*_SHAPES)
+
+
+def read_response(raw: bytes, asked: RequestFacts = NOTHING_ASKED) -> ResponseFacts:
+    """Read a body or events, also as boto3 hands them over; headers count where the body does not."""
+    facts = _read(bedrock.unwrapped(raw), asked)
+    if facts.usage != NO_USAGE:
+        return facts
+    return bedrock.SHAPE.read(raw, asked) or facts
+
+
+def read_text(raw: bytes) -> str | None:
+    """Return the text of the answer."""
+    return _text(bedrock.unwrapped(raw))
