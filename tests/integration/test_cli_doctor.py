@@ -234,6 +234,8 @@ def test_postgres_without_rights(postgres_url: str, postgres_server: PostgresSer
         assert "may not write" in _codes(guest)["rights"]
         postgres_server.execute(f"{grants[2]} TO cli_doctor", database=database)
         assert _codes(guest) == {}
+        postgres_server.execute("REVOKE INSERT ON aicore_obs.cost_revisions FROM cli_doctor", database=database)
+        assert "may not write" in _codes(guest)["rights"]
     finally:
         postgres_server.execute("DROP OWNED BY cli_doctor", database=database)
         postgres_server.execute("DROP ROLE cli_doctor")

@@ -116,7 +116,7 @@ NO_TEXTS: list[Any] = [5, ["a", 5], {"a": "b"}, [None], b"a"]
 NO_COUNTS: list[Any] = [-1, 1.5, "5", True, []]
 NO_NUMBERS: list[Any] = ["many", "", float("nan"), Decimal("sNaN"), True, [], object()]
 WRONG: list[tuple[str, Any]] = [
-    *[(name, value) for name in ("start_date", "end_date") for value in NO_TIMES],
+    *[(name, value) for name in ("start_date", "end_date", "cost_as_of") for value in NO_TIMES],
     *[(name, value) for name in ("provider", "flagged_for", "tags") for value in NO_TEXTS],
     *[(name, value) for name in ("min_tokens", "max_tokens", "limit") for value in NO_COUNTS],
     *[(name, value) for name in ("min_latency", "max_cost") for value in NO_NUMBERS],
@@ -140,6 +140,23 @@ def test_a_wrong_value_is_named(name: str, value: Any) -> None:
     if name != "columns":
         assert f"{name}=" in str(raised.value)
         assert repr(value)[:20] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "when", "exclusive"),
+    [
+        ("2026-01-31", datetime(2026, 2, 1, tzinfo=UTC), True),
+        (date(2026, 1, 31), datetime(2026, 2, 1, tzinfo=UTC), True),
+        ("2026-01-31T12:00:00+01:00", datetime(2026, 1, 31, 11, tzinfo=UTC), False),
+        (datetime(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC), False),  # noqa: DTZ001 - naive on purpose
+        (date.max, datetime.max.replace(tzinfo=UTC), False),
+    ],
+)
+def test_the_time_whose_costs_are_asked_for(given: Any, when: datetime, exclusive: bool) -> None:
+    """A time is inclusive, a bare date means its whole day, as with end_date."""
+    query = Filter.of(cost_as_of=given)
+    assert (query.cost_as_of, query.cost_as_of_exclusive) == (when, exclusive)
+    assert (Filter.of().cost_as_of, query.end) == (None, None)
 
 
 def test_the_last_day_of_all_is_a_day_too() -> None:

@@ -69,6 +69,11 @@ class Tables:
         self.keys = self._keys()
         self.schema_log = self._schema_log()
 
+    @property
+    def written(self) -> tuple[Table, ...]:
+        """The tables that records go into."""
+        return (self.operations, self.payloads, self.records, self.flags, self.cost_revisions, self.keys)
+
     def _name(self, name: str) -> str:
         return f"{self.prefix}{name}"
 

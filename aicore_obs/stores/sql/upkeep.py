@@ -126,12 +126,15 @@ def _examine_postgres(connection: sa.Connection, tables: Tables) -> SchemaState:
 
 
 def _check_write(connection: sa.Connection, tables: Tables, schema: str) -> None:
-    quoted = f'"{schema}".{tables.operations.name}'
+    # Whichever of our tables are there: an older schema has fewer.
     question = sa.text(
-        "SELECT current_user, array(SELECT one FROM unnest(cast(:rights AS text[])) AS one "
-        "WHERE NOT has_table_privilege(cast(:table AS text), one))"
+        "SELECT current_user, array("
+        "SELECT DISTINCT one FROM unnest(cast(:rights AS text[])) AS one, pg_catalog.pg_tables "
+        "WHERE schemaname = :schema AND tablename = any(cast(:tables AS text[])) "
+        "AND NOT has_table_privilege(format('%I.%I', schemaname, tablename), one))"
     )
-    role, missing = connection.execute(question, {"rights": list(_RIGHTS), "table": quoted}).one()
+    values = {"rights": list(_RIGHTS), "schema": schema, "tables": [one.name for one in tables.written]}
+    role, missing = connection.execute(question, values).one()
     if missing:
         raise SchemaError(
             f'role "{role}" may not write in schema "{schema}"; needed: '
