@@ -19,7 +19,22 @@ STRICT = ("tier", "batch", "speed")
 # Words that a row may give in place of a value: whatever it is; whatever it is unless it is ordinary.
 ANY = "any"
 OTHER = "other"
-_ORDINARY = frozenset({"", "default", "standard", "auto", "on_demand", "none", "false", "global", "not_available"})
+_ORDINARY = frozenset(
+    {
+        "",
+        "default",
+        "standard",
+        "standard_only",
+        "normal",
+        "auto",
+        "on_demand",
+        "unspecified",
+        "none",
+        "false",
+        "global",
+    }
+    | {"not_available"}
+)
 WORDS = (
     *STRICT,
     "region",

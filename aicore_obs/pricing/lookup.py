@@ -171,7 +171,7 @@ class Candidates:
 
     def _is_local(self) -> bool:
         call = self._call
-        if is_own_server(call.provider, call.billing_provider, call.base_url):
+        if is_own_server((call.provider, call.billing_provider, *self._billers), call.base_url):
             return True
         # A gateway on this machine serves models that have a price; a model that nobody sells is served by the user.
         return call.base_url is not None and is_private(call.base_url) and not self.found.is_known

@@ -6,14 +6,17 @@ Names are brought into one spelling for look-ups only; a record keeps what the c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from aicore_obs.guard import attempt
 
 # A name that SDKs, gateways and conventions use → the name in price rows.
 _ALIASES = {
-    "aws": ("bedrock", "amazon", "amazon-bedrock", "aws-bedrock", "aws.bedrock", "bedrock-converse", "amazon_bedrock"),
+    "aws": (
+        "bedrock", "amazon", "amazon-bedrock", "aws-bedrock", "aws.bedrock", "bedrock-converse", "anthropic-bedrock",
+        "bedrock-runtime",
+    ),
     "azure": (
         "azure-openai", "azureopenai", "azure.ai.openai", "az.ai.openai", "azure.ai.inference", "az.ai.inference",
         "azure-ai", "azure-ai-inference", "azure-foundry", "openai-azure",
@@ -35,7 +38,7 @@ _ALIASES = {
     "together": ("together-ai", "togetherai"),
     "vertex": (
         "vertexai", "vertex-ai", "google-vertex", "google-vertexai", "google-vertex-ai", "gcp.vertex-ai",
-        "vertex-ai-beta",
+        "vertex-ai-beta", "anthropic-vertex",
     ),
     "voyageai": ("voyage", "voyage-ai"),
     "x-ai": ("xai", "x.ai", "grok"),
@@ -68,6 +71,13 @@ _OWN_PREFIXES = {
     "perplexity": ("perplexity/",),
     "huggingface": ("huggingface/",),
 }
+# OpenRouter bills the prices of those who serve their own models: https://openrouter.ai/docs/faq (2026-11-21).
+_PASSED_THROUGH = {
+    "openai": "openai", "anthropic": "anthropic", "google": "google", "x-ai": "x-ai", "mistralai": "mistral",
+    "cohere": "cohere", "perplexity": "perplexity",
+}  # fmt: skip
+# What may follow a model's name there and changes no price of a token: how a host is chosen, whether it searches.
+_ROUTES = re.compile(r":(?:nitro|floor|online|exacto)$")
 _FIREWORKS = "accounts/fireworks/models/"
 _COMPACT_DATE = re.compile(r"-(?:20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))$")
 # Servers that people run themselves.
@@ -108,6 +118,9 @@ def _with_owners(name: str, model: str | None) -> tuple[str, ...]:
         return ("azure", "openai")
     if name == "vertex":
         return ("vertex", "google")
+    if name == "openrouter" and model:
+        owner = _PASSED_THROUGH.get(_without_prefixes(model.strip().lower(), name).partition("/")[0])
+        return ("openrouter", owner) if owner else ("openrouter",)
     if name == "huggingface" and model and ":" in model:
         return (f"huggingface_{model.rpartition(':')[2].lower()}", "huggingface")
     return (name,)
@@ -135,15 +148,24 @@ def _spelled(name: str, biller: str | None) -> Iterator[str]:
     yield name
     bare = _without_prefixes(name, biller)
     yield bare
-    if biller == "fireworks" and "/" not in bare:
-        yield _FIREWORKS + bare
-    if biller == "huggingface" or (biller or "").startswith("huggingface_"):
-        yield bare.partition(":")[0]
+    yield from _of_host(bare, biller or "")
     if "gpt-35" in bare:
         yield bare.replace("gpt-35", "gpt-3.5")
     if "@" in bare:
         yield bare.replace("@", "-")
         yield bare.partition("@")[0]
+
+
+def _of_host(bare: str, biller: str) -> Iterator[str]:
+    """Yield the spellings of hosts that serve the models of others."""
+    if biller == "fireworks" and "/" not in bare:
+        yield _FIREWORKS + bare
+    if biller.startswith("huggingface"):
+        yield bare.partition(":")[0]
+    if biller == "openrouter":
+        routed_anyhow = _ROUTES.sub("", bare)
+        yield routed_anyhow
+        yield routed_anyhow.partition("/")[2]
 
 
 def undated(name: str) -> str | None:
@@ -166,10 +188,10 @@ def _without_prefixes(name: str, biller: str | None) -> str:
         name = name[len(prefix) :]
 
 
-def is_own_server(provider: str | None, billing_provider: str | None, base_url: str | None) -> bool:
+def is_own_server(names: Iterable[str | None], base_url: str | None) -> bool:
     """Return whether a call went to a model server that the user runs: by its kind, unless its address is public."""
-    names = {name.strip().lower().replace("_", "-") for name in (provider, billing_provider) if name}
-    return bool(names & _OWN_SERVERS) and (not base_url or is_private(base_url))
+    kinds = {name.strip().lower().replace("_", "-") for name in names if name}
+    return bool(kinds & _OWN_SERVERS) and (not base_url or is_private(base_url))
 
 
 def is_private(base_url: str) -> bool:

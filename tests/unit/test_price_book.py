@@ -173,6 +173,7 @@ def test_a_deployment_may_be_a_condition() -> None:
     ("provider", "base_url", "source"),
     [
         ("ollama", None, "local"),
+        ("hosted_vllm", "localhost:8000", "local"),
         ("vllm", "http://10.1.2.3:8000/v1", "local"),
         ("tgi", "http://[::1]:8080", "local"),
         ("openai", "http://localhost:11434/v1", "local"),
