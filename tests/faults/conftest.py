@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aicore_obs import LlmOperationCollector
+from tests.faults import tally
 from tests.faults.places import Place
 
 KINDS = ("sqlite", "json", "jsonl", "postgresql")
@@ -43,3 +44,12 @@ def open_collector() -> Iterator[Callable[..., LlmOperationCollector]]:
     yield opens
     for collector in opened:
         collector.close(timeout_s=0.1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was tried, lost and doubled, by fault and store."""
+    lines = tally.table()
+    if lines:
+        terminalreporter.section("records by fault and store")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
@@ -90,14 +90,25 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Close the connection."""
-        connection, engine = self._connection, self._engine
+        connection, engine, driver = self._connection, self._engine, self._driver
         self._connection = self._engine = self._driver = None
         try:
+            if driver is not None and self._file() != self._inode:
+                await self._take_log_along(driver)
             if connection is not None:
                 await connection.close()
         finally:
             if engine is not None:
                 await engine.dispose()
+
+    async def _take_log_along(self, driver: aiosqlite.Connection) -> None:
+        """Empty the log beside a file that was moved away, into that file.
+
+        At close SQLite does so for a file that is still in its place only. A log that stays behind would be lost for
+        the moved file, and laid over whatever file has its name now: https://www.sqlite.org/howtocorrupt.html (1.4).
+        """
+        with suppress(sqlite3.Error, ValueError):
+            await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def migrate(self, *, allow_major: bool = False) -> int:
         """Bring the schema to this program's version."""
