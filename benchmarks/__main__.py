@@ -11,6 +11,8 @@ from pathlib import Path
 from benchmarks import caller, end_to_end, loop_lag, memory, plot, reading, replay, report, starting
 from benchmarks.figures import Figure
 from benchmarks.machine import load, machine
+from benchmarks.peers import side_by_side
+from benchmarks.peers.side_by_side import Survival
 from benchmarks.turns import Case, Stage, TurnFailed, run
 
 MEASUREMENTS: dict[str, Callable[[Stage], Sequence[Case]]] = {
@@ -22,6 +24,8 @@ MEASUREMENTS: dict[str, Callable[[Stage], Sequence[Case]]] = {
     "reading": reading.cases,
     "memory": memory.cases,
 }
+PEERS = side_by_side.GROUP
+_NAMES = f"run some of them: {', '.join([*MEASUREMENTS, PEERS])}"
 
 
 def main() -> int:
@@ -29,16 +33,23 @@ def main() -> int:
     given = _arguments()
     start, load_before = time.monotonic(), load()
     stage = Stage(quick=given.quick)
+    failures: list[str] = []
+    figures: list[Figure] = []
+    survival: list[Survival] = []
     try:
-        failures: list[str] = []
-        figures = [one for name in given.only or MEASUREMENTS for one in _measured(name, stage, failures)]
+        for name in [one for one in given.only or MEASUREMENTS if one != PEERS]:
+            figures += _measured(name, stage, failures)
+        if given.peers and (given.only is None or PEERS in given.only):
+            found = side_by_side.installed(given.peers_python or [sys.executable])
+            figures += side_by_side.costs(found, stage, _tell, failures)
+            survival = side_by_side.survival(found, stage, _tell, failures)
     finally:
         stage.close()
     about = machine() | {
         "load before": f"{load_before:.2f}" + (" – busy: the figures mean little" if load_before > 0.5 else ""),
         "run": f"{'quick, ' if given.quick else ''}{(time.monotonic() - start) / 60:.0f} minutes",
     }
-    done = report.Run(machine=about, figures=figures)
+    done = report.Run(machine=about, figures=figures, survival=survival)
     report.show(done)
     if given.out:
         plot.draw(done, given.out.with_name("results.svg"))
@@ -50,8 +61,15 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    options.add_argument("--only", nargs="+", choices=MEASUREMENTS, help="run some of them")
+    options.add_argument("--only", nargs="+", choices=[*MEASUREMENTS, PEERS], metavar="NAME", help=_NAMES)
     options.add_argument("--quick", action="store_true", help="small numbers: shows that it runs, not how fast")
+    options.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="others beside ours")
+    options.add_argument(
+        "--peers-python",
+        action="append",
+        metavar="PYTHON",
+        help="an interpreter that has peers, may be given again; each peer takes the first that has it (this one)",
+    )
     options.add_argument("--out", type=Path, help="also write a page; results.json and results.svg beside it")
     return options.parse_args()
 

@@ -33,6 +33,11 @@ GOALS = (
     Goal(group="end-to-end", case="PostgreSQL", what="speed", of="ratio", bound=0.8),
     Goal(group="memory", case="", what="resident, highest above that", of="value", bound=30.0),
     Goal(group="replay", case="", what="speed", of="ratio", bound=1.0),
+    *(
+        Goal(group="peers", case=f"ours of {name}", what=f"{pace}, mean", of="value", bound=bound)
+        for name, bound in (("OpenTelemetry", 0.2), ("Langfuse", 0.05))
+        for pace in ("tight", "1 ms apart")
+    ),
 )
 _MEASURED: dict[str, Callable[[Figure], float | None]] = {
     "ratio": lambda figure: figure.ratio,

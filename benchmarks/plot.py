@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure
+from benchmarks.peers import catalogue
+from benchmarks.peers.side_by_side import Survival
 from benchmarks.report import Run
 
 OURS, OTHERS, FLOOR = "#1a7f5a", "#8a93a5", "#b3261e"
@@ -22,15 +24,18 @@ def draw(run: Run, path: Path) -> None:
     # Only here, since everything else runs without it.
     from matplotlib.figure import Figure as Drawing
 
-    with_ratio = [one for one in run.figures if one.ratio is not None and one.what in _DRAWN]
-    panels = 1 + 2 * bool(run.peer_results)
-    drawing = Drawing(figsize=(11, 0.8 + 0.24 * len(with_ratio) + 3.2 * (panels - 1)), layout="constrained")
-    heights = [max(1.0, 0.24 * len(with_ratio)), *[2.2] * (panels - 1)]
-    axes = drawing.subplots(panels, 1, squeeze=False, height_ratios=heights)[:, 0]
-    _ratios(axes[0], with_ratio)
-    if run.peer_results:
-        _costs(axes[1], run.peer_results)
-        _survival(axes[2], run.peer_results)
+    ratios = [one for one in run.figures if one.ratio is not None and one.what in _DRAWN]
+    costs = [one for one in run.figures if one.what.endswith(", mean") and one.unit == "µs"]
+    survival = [one for one in run.survival if one.version is not None]
+    panels = [(_ratios, ratios, 0.24), (_costs, costs, 0.24), (_survival, survival, 0.48)]
+    panels = [panel for panel in panels if panel[1]]
+    heights = [0.8 + each * len(some) for _, some, each in panels]
+    drawing = Drawing(figsize=(11, sum(heights)), layout="constrained")
+    axes = drawing.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for one, (paint, some, _) in zip(axes, panels, strict=True):
+        paint(one, some)
+        one.invert_yaxis()
+        one.tick_params(axis="y", labelsize=7)
     drawing.savefig(path, format="svg", metadata={"Date": None})
 
 
@@ -45,30 +50,19 @@ def _ratios(axes: Any, figures: Sequence[Figure]) -> None:
     axes.axvline(1, color=FLOOR, linewidth=1)
     axes.set_xscale("log")
     axes.set_title("Times the floor (1 = the floor; less is better)", loc="left")
-    axes.invert_yaxis()
-    axes.tick_params(axis="y", labelsize=7)
 
 
-def _costs(axes: Any, peers: Sequence[dict[str, Any]]) -> None:
-    names = [one["name"] for one in peers]
-    rows = range(len(names))
-    axes.barh([row - 0.2 for row in rows], [one["tight_mean_us"] for one in peers], 0.38, label="tight", color=OURS)
-    axes.barh(
-        [row + 0.2 for row in rows], [one["paced_mean_us"] for one in peers], 0.38, label="1 ms apart", color=OTHERS
-    )
-    axes.set_yticks(list(rows), names)
+def _costs(axes: Any, figures: Sequence[Figure]) -> None:
+    names = [f"{one.case} ({one.what.removesuffix(', mean')})" for one in figures]
+    colours = [OURS if one.case == catalogue.OURS.name else OTHERS for one in figures]
+    axes.barh(names, [one.median for one in figures], color=colours)
     axes.set_xscale("log")
-    axes.set_title("Cost of a record to its caller, mean, µs", loc="left")
-    axes.invert_yaxis()
-    axes.legend()
+    axes.set_title("What the same record costs its caller, mean, µs (less is better)", loc="left")
 
 
-def _survival(axes: Any, peers: Sequence[dict[str, Any]]) -> None:
-    names = [one["name"] for one in peers]
-    rows = range(len(names))
-    axes.barh([row - 0.2 for row in rows], [one["burst_percent"] for one in peers], 0.38, label="burst", color=OURS)
-    axes.barh([row + 0.2 for row in rows], [one["kill_percent"] for one in peers], 0.38, label="kill -9", color=OTHERS)
-    axes.set_yticks(list(rows), names)
-    axes.set_title("Records that survive, %", loc="left")
-    axes.invert_yaxis()
-    axes.legend()
+def _survival(axes: Any, survivals: Sequence[Survival]) -> None:
+    bars = [(f"{one.name} (burst)", one.stored, one.offered) for one in survivals]
+    bars += [(f"{one.name} (kill -9)", one.stored_after_kill, one.accepted_before_kill) for one in survivals]
+    colours = [OURS if name.startswith(catalogue.OURS.name) else OTHERS for name, _, _ in bars]
+    axes.barh([name for name, _, _ in bars], [100 * part / max(1, whole) for _, part, whole in bars], color=colours)
+    axes.set_title("How much is there in the end, % (more is better)", loc="left")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from benchmarks.figures import Figure
 from benchmarks.goals import goal_of
+from benchmarks.peers.side_by_side import Survival
 
 HEAD = ("what", "figure", "unit", "min", "median", "max", "floor", "of the floor", "goal")
 LEFT = 3
@@ -23,16 +23,21 @@ GROUPS = {
     "import": "Import and a first record",
     "replay": "Replay after a crash",
     "reading": "Reading",
+    "peers": "The same record by others: what it costs its caller",
 }
+SURVIVAL = "The same record by others: what survives"
+SURVIVAL_HEAD = (
+    *("what", "version", "burst: offered", "stored", "%", "kill -9: accepted before", "stored in the end", "%"),
+    *("what was counted", "note"),
+)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """All of one run. ``peers``: lines of the peers' table, its head first."""
+    """All of one run."""
 
     machine: dict[str, str]
     figures: list[Figure]
-    peers: list[list[str]] = []
-    peer_results: list[dict[str, Any]] = []
+    survival: list[Survival] = []
 
 
 def show(run: Run) -> None:
@@ -43,7 +48,7 @@ def show(run: Run) -> None:
     for title, lines in _tables(run):
         head, *rows = lines
         table = Table(title=title.replace("`", ""), title_justify="left", box=None, pad_edge=False)
-        numeric = range(LEFT, LEFT + 5) if head == list(HEAD) else range(0)
+        numeric = range(LEFT, LEFT + 5) if head == list(HEAD) else range(2, 8)
         for index, column in enumerate(head):
             table.add_column(column, justify="right" if index in numeric else "left", overflow="fold")
         for row in rows:
@@ -59,7 +64,7 @@ def write(run: Run, page: Path) -> None:
     parts += [f"- {name}: {words}" for name, words in run.machine.items()]
     parts += ["", *_EXPLAINED, ""]
     if plot.exists():
-        parts += [f"![Ratios to the floors, and the peers]({plot.name})", ""]
+        parts += [f"![Ratios to the floors, and others beside ours]({plot.name})", ""]
     for title, (head, *rows) in _tables(run):
         parts += [f"## {title}", "", _line(head), _line(["---"] * len(head)), *map(_line, rows), ""]
     page.write_text("\n".join(parts), encoding="utf-8")
@@ -81,8 +86,8 @@ def _tables(run: Run) -> Iterator[tuple[str, list[list[str]]]]:
         figures = [one for one in run.figures if one.group == group]
         if figures:
             yield title, [list(HEAD), *map(_row, figures)]
-    if run.peers:
-        yield "Beside others", run.peers
+    if run.survival:
+        yield SURVIVAL, [list(SURVIVAL_HEAD), *map(_survival_row, run.survival)]
 
 
 def _row(figure: Figure) -> list[str]:
@@ -96,6 +101,29 @@ def _row(figure: Figure) -> list[str]:
         f"{ratio:.2f}" if ratio is not None else "",
         goal_of(figure),
     ]
+
+
+def _survival_row(one: Survival) -> list[str]:
+    if one.version is None:
+        return [one.name, "not installed", *[""] * (len(SURVIVAL_HEAD) - 2)]
+    burst = (f"{one.offered:,}", f"{one.stored:,}", percent(one.stored, one.offered))
+    kill = (one.accepted_before_kill, one.stored_after_kill)
+    return [
+        one.name,
+        one.version,
+        *burst,
+        *(f"{count:,}" for count in kill),
+        percent(*reversed(kill)),
+        one.counted,
+        one.note,
+    ]
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share in words; 100 only when nothing is missing."""
+    if not whole:
+        return ""
+    return "100" if part == whole else f"{min(99.9, part / whole * 100):.1f}"
 
 
 def number(value: float) -> str:
