@@ -120,7 +120,7 @@ class PriceBook:
         input_tokens: int = 0,
     ) -> Price | NoPrice:
         """Return the price by which such a call is charged, or why there is none; never raises."""
-        outcome = attempt(self._plan, provider, model, response_model, billing, in_utc(at), input_tokens)
+        outcome = attempt(lambda: self._plan(provider, model, response_model, billing, in_utc(at), input_tokens))
         if outcome.value is None:
             return NoPrice(f"the price cannot be looked up: {outcome.error!r}")
         return outcome.value.price if isinstance(outcome.value, Plan) else outcome.value
@@ -129,17 +129,15 @@ class PriceBook:
         self, *, provider: str | None, model: str | None, billing: Billing = NO_BILLING, at: datetime
     ) -> list[tuple[int, Price | NoPrice]]:
         """Return (input tokens, price from so many on) of a kind of call at one time; never raises."""
-        at = in_utc(at)
-        first = self.price(provider=provider, model=model, billing=billing, at=at)
-        found = [(0, first)]
-        for step in self._steps_of(provider, model, billing, at):
+        found = [(0, self.price(provider=provider, model=model, billing=billing, at=at))]
+        for step in attempt(self._steps_of, provider, model, billing, at).value or ():
             price = self.price(provider=provider, model=model, billing=billing, at=at, input_tokens=step)
             if price != found[-1][1]:
                 found.append((step, price))
         return found
 
     def _steps_of(self, provider: str | None, model: str | None, billing: Billing, at: datetime) -> tuple[int, ...]:
-        day = self._days.get(_key(provider, model, None, billing, at))
+        day = self._days.get(_key(provider, model, None, billing, in_utc(at)))
         return () if day is None else day.steps[1:]
 
     def _cost(

@@ -74,7 +74,7 @@ def _tokens(plan: Plan, usage: Usage, lines: list[CostLine]) -> str | None:
         return _missing_counts(plan, usage)
     rest = usage.input_tokens
     if rest is None:
-        if plan.input is not None and not _is_paid_by_count(plan, usage):
+        if plan.needs_input and not _is_paid_by_count(plan, usage):
             return "input tokens were not reported" if _is_reported(usage) else NOTHING_REPORTED
     elif rest > 0:
         rest = _parts_read(plan, usage, rest, lines)
@@ -106,7 +106,7 @@ def _missing_counts(plan: Plan, usage: Usage) -> str | None:
 def _made(plan: Plan, usage: Usage, lines: list[CostLine]) -> str | None:
     rest = usage.output_tokens
     if rest is None:
-        if plan.output is not None and not _is_paid_by_count(plan, usage):
+        if plan.needs_output and not _is_paid_by_count(plan, usage):
             return "output tokens were not reported"
         return None
     if rest > 0 and plan.has_output_parts:

@@ -69,6 +69,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     has_input_parts: bool = False
     has_output_parts: bool = False
     has_tokens: bool = False
+    # Whether a call can only be priced when its input tokens, or its output tokens, were reported.
+    needs_input: bool = False
+    needs_output: bool = False
 
 
 def plan_of(price: Price) -> Plan:
@@ -92,6 +95,8 @@ def plan_of(price: Price) -> Plan:
         has_input_parts=bool(input_parts & by_field.keys()),
         has_output_parts=bool(output_parts & by_field.keys()),
         has_tokens=bool(by_field),
+        needs_input=bool(price.rates.get("input_mtok")),
+        needs_output=bool(price.rates.get("output_mtok")),
     )
 
 

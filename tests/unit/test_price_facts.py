@@ -13,6 +13,7 @@ from tests.prices import cost, other, usage
 MILLION = 1_000_000
 BATCH = {"batch": "true"}
 FLEX = {"tier": "flex"}
+US_BATCH = {"batch": "true", "region": "us"}
 
 # provider, model, usage, time, options, total in US dollars
 FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
@@ -81,6 +82,7 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
     ("anthropic", "claude-opus-4-6", usage(1000, 100), "2026-03-20", {"conditions": {"region": "us"}}, "0.00825"),
     ("anthropic", "claude-opus-4-5", usage(1000, 100), "2026-03-20", {"conditions": {"region": "us"}}, "0.0075"),
     ("anthropic", "claude-sonnet-4-5", usage(1000, 0, web_searches=3), "2026-03-20", {}, "0.033"),
+    ("anthropic", "claude-opus-4-6", usage(1000, 100), "2026-04-20", {"conditions": US_BATCH}, "0.004125"),
     # Bedrock: the profile that was asked for has the price.
     (
         "bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -162,6 +164,7 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
     ("cerebras", "gpt-oss-120b", usage(1000, 0), "2026-02-18", {}, "0.00035"),
     ("fireworks", "deepseek-v3", usage(1000, 1000), "2025-02-18", {}, "0.0018"),
     ("cohere", "rerank-english-v3.0", Usage(search_units=1), "2025-08-01", {}, "0.002"),
+    ("cohere", "embed-english-v3.0", usage(1000, None), "2025-08-01", {}, "0.0001"),
     ("cohere", "command-r7b-12-2024", usage(2406, 2), "2026-05-01", {}, "0.000090525"),
     ("perplexity", "sonar-pro", usage(14, 100), "2026-01-15", {"conditions": {"search_context": "low"}}, "0.007542"),
     ("perplexity", "sonar", usage(100, 100), "2026-01-15", {"conditions": {"search_context": "high"}}, "0.0122"),
