@@ -146,6 +146,8 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
     # xAI: retired names are billed as what answers them.
     ("xai", "grok-4-fast-reasoning", usage(221, 122, cache_read_tokens=128), "2026-06-24", {}, "0.00044685"),
     ("xai", "grok-4-fast-non-reasoning", usage(467, 13, cache_read_tokens=455), "2026-01-16", {}, "0.00003165"),
+    ("xai", "grok-4.5", usage(1000, 0, cache_read_tokens=1000), "2026-07-08", {}, "0.0005"),
+    ("xai", "grok-4.5", usage(1000, 0, cache_read_tokens=1000), "2026-11-08", {}, "0.0003"),
     ("xai", "grok-4.3", usage(200_000, 0), "2026-06-24", {}, "0.5"),
     # Others, and one model on several hosts.
     ("openrouter", "openai/gpt-4o:online", usage(1000, 0), "2025-10-29", {}, "0.0025"),
