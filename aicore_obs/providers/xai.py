@@ -12,7 +12,7 @@ from aicore_obs.shapes.request import read_request
 __all__ = ["hosts", "name", "read_request", "read_response", "read_text"]
 
 name = "xai"
-hosts = ("api.x.ai", "*.api.x.ai")
+hosts = ("api.x.ai",)
 _SHAPE = openai.OpenAI(habits=Habits(reasons_apart=True))
 read_response = reader(_SHAPE, anthropic.SHAPE)
 read_text = text_reader(_SHAPE, anthropic.SHAPE)

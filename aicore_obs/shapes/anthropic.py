@@ -87,7 +87,7 @@ class Anthropic(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "anthropic"
-    marks: tuple[bytes, ...] = (b'"input_tokens"', b'"output_tokens"')
+    marks: tuple[str, ...] = ("input_tokens", "output_tokens")
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:  # noqa: ARG002 - a shape's duty
         """Read a message or a stream's events; None when it is of another shape."""

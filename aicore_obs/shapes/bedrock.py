@@ -44,6 +44,7 @@ class _Body(msgspec.Struct, rename="camel"):
     output_text: Payload = msgspec.UNSET
     completion_reason: Any = None
     embedding: Payload = msgspec.UNSET
+    embeddings_by_type: Payload = msgspec.UNSET
     # Llama
     generation: Payload = msgspec.UNSET
     prompt_token_count: Any = msgspec.field(name="prompt_token_count", default=None)
@@ -102,9 +103,9 @@ class Bedrock(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "bedrock"
-    marks: tuple[bytes, ...] = (
-        b'"inputTokens"', b'"outputTokens"', b'"inputTextTokenCount"', b'"generation_token_count"', b"x-amzn-bedrock-",
-        b'"amazon-bedrock-invocationMetrics"',
+    marks: tuple[str, ...] = (
+        "inputTokens", "outputTokens", "inputTextTokenCount", "generation_token_count",
+        "amazon-bedrock-invocationMetrics", "x-amzn-bedrock-input-token-count", "x-amzn-bedrock-output-token-count",
     )  # fmt: skip
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:  # noqa: ARG002 - a shape's duty
@@ -223,7 +224,8 @@ def _native(body: _Body) -> Usage:
         )
     counts = [count for one in _parts.each(body.results) if (count := count_of(one.token_count)) is not None]
     output = sum(counts) if counts else count_of(body.total_output_text_token_count)
-    if output is None and body.embedding is not msgspec.UNSET and body.input_text_token_count is not None:
+    is_embedding = body.embedding is not msgspec.UNSET or body.embeddings_by_type is not msgspec.UNSET
+    if output is None and is_embedding and body.input_text_token_count is not None:
         output = 0
     return Usage(input_tokens=count_of(body.input_text_token_count), output_tokens=output)
 

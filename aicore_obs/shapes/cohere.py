@@ -74,7 +74,7 @@ class Cohere(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "cohere"
-    marks: tuple[bytes, ...] = (b'"billed_units"', b'"tokens"')
+    marks: tuple[str, ...] = ("billed_units", "tokens")
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:  # noqa: ARG002 - a shape's duty
         """Read an answer or the events of a stream; None when it is of another shape."""

@@ -19,8 +19,11 @@ class Shape(Protocol):
         """The word behind ``shape:`` where only the shape told who answers."""
 
     @property
-    def marks(self) -> tuple[bytes, ...]:
-        """Texts of which at least one is in every answer of this shape that says anything of its usage."""
+    def marks(self) -> tuple[str, ...]:
+        """Members of which at least one is in every answer of this shape that says anything of its usage.
+
+        Where a mark ends in a dot, members that begin like it.
+        """
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:
         """Read a body or a list of events; None when it is not of this shape."""

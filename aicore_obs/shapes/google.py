@@ -111,9 +111,10 @@ class Google(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "google"
-    marks: tuple[bytes, ...] = (
-        b'"usageMetadata"', b'"usage_metadata"', b'"predictions"', b'"embeddings"', b'"done"', b'"generatedImages"',
-        b'"generated_images"',
+    marks: tuple[str, ...] = (
+        "promptTokenCount", "prompt_token_count", "candidatesTokenCount", "candidates_token_count", "totalTokenCount",
+        "total_token_count", "statistics", "done", "generatedImages", "generated_images", "bytesBase64Encoded",
+        "gcsUri",
     )  # fmt: skip
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:

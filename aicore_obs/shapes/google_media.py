@@ -45,7 +45,8 @@ class _Videos(msgspec.Struct):
 
 
 class _Image(msgspec.Struct):
-    image: Payload = msgspec.UNSET
+    filtered: Payload = msgspec.field(name="raiFilteredReason", default=msgspec.UNSET)
+    rai_filtered_reason: Payload = msgspec.UNSET
     encoded: Payload = msgspec.field(name="bytesBase64Encoded", default=msgspec.UNSET)
     gcs: Payload = msgspec.field(name="gcsUri", default=msgspec.UNSET)
 
@@ -59,8 +60,11 @@ def made(answer: Made, asked: RequestFacts, model: str | None) -> tuple[Usage | 
     if (isinstance(answer.name, str) and answer.done is not None) or is_there(answer.result):
         found = _MODEL.search(answer.name) if isinstance(answer.name, str) else None
         return _seconds(answer, asked), found[1] if found else model
-    images = [one for raw in (answer.generated_images, answer.predictions) for one in _images.each(raw)]
-    count = sum(is_there(one.image) or is_there(one.encoded) or is_there(one.gcs) for one in images)
+    if answer.generated_images is not msgspec.UNSET:
+        images = _images.each(answer.generated_images)
+        count = sum(not (is_there(one.filtered) or is_there(one.rai_filtered_reason)) for one in images)
+    else:  # predictions are anything; images say where they are
+        count = sum(is_there(one.encoded) or is_there(one.gcs) for one in _images.each(answer.predictions))
     return Usage(images=count) if count else None, model
 
 

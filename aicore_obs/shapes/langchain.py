@@ -70,7 +70,7 @@ class LangChain(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "langchain"
-    marks: tuple[bytes, ...] = (b'"response_metadata"', b'"usage_metadata"', b'"input_token_details"')
+    marks: tuple[str, ...] = ("response_metadata", "usage_metadata")
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:  # noqa: ARG002 - a shape's duty
         """Read a message, or the chunks of one; None when it is of another shape."""

@@ -40,7 +40,7 @@ class Ollama(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "ollama"
-    marks: tuple[bytes, ...] = (b'"eval_count"', b'"prompt_eval_count"')
+    marks: tuple[str, ...] = ("eval_count", "prompt_eval_count")
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:  # noqa: ARG002 - a shape's duty
         """Read an answer or the lines of a stream; None when it is of another shape."""

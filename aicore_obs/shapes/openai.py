@@ -118,7 +118,10 @@ class OpenAI(msgspec.Struct, frozen=True):
     habits: Habits = PLAIN
     is_openrouter: bool = False
     name: str = "openai"
-    marks: tuple[bytes, ...] = (b'"usage"', b'"duration"', b'"b64_json"', b'"url"', b'"seconds"')
+    marks: tuple[str, ...] = (
+        "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens", "duration", "seconds",
+        "url", "b64_json",
+    )  # fmt: skip
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:
         """Read a body or events; None when it is of another shape."""
@@ -142,7 +145,7 @@ class OpenAI(msgspec.Struct, frozen=True):
             finish_reason=last(bodies, _finish_reason),
             usage=usage,
             usage_raw=usage_raw,
-            conditions=_conditions(bodies, told, is_batch=events[-1].type is None and body is not events[-1]),
+            conditions=_conditions(bodies, told, is_batch=_is_batch(events[-1])),
             bill=_bill(body, told, usage_raw, is_openrouter=self.is_openrouter),
         )
 
@@ -188,11 +191,18 @@ _PIECES = frozenset({"response.output_text.delta", "response.text.delta", "trans
 def _inner(event: Body) -> Body:
     """Return the body inside an event of a Responses stream, or inside a line of a batch's output."""
     if event.response is msgspec.UNSET:
-        return event
+        # Mistral's SDK puts every chunk of a stream into an envelope.
+        wrapped = event.data is not msgspec.UNSET and event.choices is msgspec.UNSET and event.usage is msgspec.UNSET
+        return (_bodies.of(event.data) if wrapped else None) or event
     inner = _bodies.of(event.response)
     if inner is None:
         return event
     return _bodies.of(inner.body) or inner
+
+
+def _is_batch(event: Body) -> bool:
+    """Return whether this is a line of a batch's output: an answer inside, and no event of a stream."""
+    return event.type is None and event.response is not msgspec.UNSET and event.choices is msgspec.UNSET
 
 
 def _usages_of(body: Body) -> Sequence[Payload]:

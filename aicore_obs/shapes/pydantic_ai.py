@@ -63,7 +63,7 @@ class PydanticAI(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "pydantic-ai"
-    marks: tuple[bytes, ...] = (b'"provider_name"', b'"model_name"', b'"cache_audio_read_tokens"')
+    marks: tuple[str, ...] = ("provider_name", "model_name", "cache_audio_read_tokens")
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:  # noqa: ARG002 - a shape's duty
         """Read a response, the responses of one run, or a usage; None when it is of another shape."""

@@ -136,8 +136,8 @@ def _nested(asked: _Request) -> _Config:
 
 
 def _level(raw: bytes | Payload) -> _Config:
-    found = _config.of(raw)
-    return (_camel.of(raw) if found == _NO_CONFIG else found) or _NO_CONFIG
+    both = zip(astuple(_config.of(raw) or _NO_CONFIG), astuple(_camel.of(raw) or _NO_CONFIG), strict=True)
+    return _Config(*(camel if snake is None or snake is msgspec.UNSET else snake for snake, camel in both))
 
 
 def _one_of(members: object, names: tuple[str, ...]) -> Any:

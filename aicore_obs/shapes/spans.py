@@ -91,7 +91,7 @@ class Spans(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "otel"
-    marks: tuple[bytes, ...] = (b"gen_ai.", b"llm.")
+    marks: tuple[str, ...] = ("gen_ai.", "llm.")
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:  # noqa: ARG002 - a shape's duty
         """Read the attributes of one span; None when there is none of these."""

@@ -44,7 +44,7 @@ class TextGeneration(msgspec.Struct, frozen=True):
     """The shape."""
 
     name: str = "tgi"
-    marks: tuple[bytes, ...] = (b'"generated_tokens"',)
+    marks: tuple[str, ...] = ("generated_tokens",)
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:  # noqa: ARG002 - a shape's duty
         """Read an answer or the tokens of a stream; None when it is of another shape."""
