@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aicore_obs.collector import LlmOperationCollector as LlmOperationCollector
     from aicore_obs.context import bind as bind
     from aicore_obs.context import suppress as suppress
+    from aicore_obs.costing import cost_of as cost_of
     from aicore_obs.default import configure as configure
     from aicore_obs.default import get_collector as get_collector
     from aicore_obs.errors import AicoreObsError as AicoreObsError
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from aicore_obs.errors import FilterError as FilterError
     from aicore_obs.errors import JournalFull as JournalFull
     from aicore_obs.errors import StoreError as StoreError
+    from aicore_obs.model.budget import Budget as Budget
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
     from aicore_obs.pipeline.stats import Stats as Stats
+    from aicore_obs.pricing.book import PriceBook as PriceBook
     from aicore_obs.protocols import DropRecord as DropRecord
     from aicore_obs.reconciliation import read_statement as read_statement
     from aicore_obs.reconciliation import reconcile as reconcile
@@ -30,6 +33,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AicoreObsError": "errors",
+    "Budget": "model.budget",
     "ConfigurationError": "errors",
     "DropRecord": "protocols",
     "FilterError": "errors",
@@ -37,10 +41,12 @@ _HOMES = {
     "JournalFull": "errors",
     "LlmOperationCollector": "collector",
     "LlmOperationMiddleware": "web.middleware",
+    "PriceBook": "pricing.book",
     "Stats": "pipeline.stats",
     "StoreError": "errors",
     "bind": "context",
     "configure": "default",
+    "cost_of": "costing",
     "get_collector": "default",
     "read_statement": "reconciliation",
     "reconcile": "reconciliation",
@@ -49,6 +55,7 @@ _HOMES = {
 
 __all__ = [
     "AicoreObsError",
+    "Budget",
     "ConfigurationError",
     "DropRecord",
     "FilterError",
@@ -56,10 +63,12 @@ __all__ = [
     "JournalFull",
     "LlmOperationCollector",
     "LlmOperationMiddleware",
+    "PriceBook",
     "Stats",
     "StoreError",
     "bind",
     "configure",
+    "cost_of",
     "get_collector",
     "read_statement",
     "reconcile",

@@ -13,7 +13,7 @@ import msgspec
 from aicore_obs import descriptions, plugins
 from aicore_obs.addresses import address_of, database_address, file_address
 from aicore_obs.capture.record import Content
-from aicore_obs.derivation import derive
+from aicore_obs.costing import Prices, costed
 from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError, UnknownParameterError
 from aicore_obs.guard import attempt
 from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
@@ -21,6 +21,7 @@ from aicore_obs.pipeline.portal import run_apart
 from aicore_obs.pipeline.processors import normalise, own_names
 from aicore_obs.pipeline.road import Durability, Overflow, RoadOptions
 from aicore_obs.pipeline.writer import WriterOptions
+from aicore_obs.pricing.book import PriceBook
 from aicore_obs.protocols import Address, Processor, Sink, Store, StoreOptions
 from aicore_obs.settings import (
     DEFAULT_DATABASE,
@@ -47,7 +48,7 @@ class CollectorOptions(TypedDict, total=False):
     project: str | None
     durability: Durability | None
     overflow: Overflow
-    prices: object
+    prices: Prices
     redact: Callable[[Content], Content] | None
     capture_content: bool | None
     migrate: str | None
@@ -150,7 +151,11 @@ def _checked_sink(sink: object) -> Sink:
 
 
 def road_options(
-    addresses: Sequence[Address], objects: Sequence[Sink], options: CollectorOptions, store_options: StoreOptions
+    addresses: Sequence[Address],
+    objects: Sequence[Sink],
+    options: CollectorOptions,
+    store_options: StoreOptions,
+    book: PriceBook,
 ) -> RoadOptions:
     descriptions.registry()
     specs = [SinkSpec(one.name, plugins.sink_builder(one)) for one in addresses]
@@ -160,7 +165,7 @@ def road_options(
         batch_interval_s=options.get("batch_interval_s", 0.2),
         write_timeout_s=options.get("write_timeout_s", 60.0),
     )
-    processors = (normalise(derive), *options.get("processors", ()))
+    processors = (normalise(costed(book)), *options.get("processors", ()))
     fingerprint = _fingerprint([spec.name for spec in specs], options.get("project"), own_names(processors))
     writer = WriterOptions(
         directory=_journal_directory(addresses, options, fingerprint),
@@ -201,7 +206,7 @@ def _can_be_written(directory: Path) -> bool:
     return existing.is_dir() and os.access(existing, os.W_OK)
 
 
-def road_key(road: RoadOptions, options: CollectorOptions) -> Hashable:
+def road_key(road: RoadOptions, options: CollectorOptions, book: PriceBook) -> Hashable:
     """Return what two collectors must have in common to share a road."""
     writer = road.writer
     # Objects are themselves and no other: neither a step nor a sink is taken for another one of its name.
@@ -209,7 +214,7 @@ def road_key(road: RoadOptions, options: CollectorOptions) -> Hashable:
     objects = tuple(map(id, (*options.get("processors", ()), *sinks)))
     limits = (road.durability, road.overflow, road.block_timeout_s, road.journal_max_bytes)
     delivery = msgspec.structs.astuple(writer.delivery)
-    return (writer.directory, writer.fingerprint, objects, limits, delivery, options.get("migrate"))
+    return (writer.directory, writer.fingerprint, objects, limits, delivery, options.get("migrate"), book.version)
 
 
 def ask_store(address: Address, ask: Callable[[Store], Any]) -> int:

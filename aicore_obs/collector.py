@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from aicore_obs.addresses import check_place, file_address
 from aicore_obs.assembly import CollectorOptions, ask_store, checked, places, road_key, road_options, store_options
+from aicore_obs.budgets import Spending
 from aicore_obs.capture.fields import RecordOptions, check_parameters
 from aicore_obs.capture.plain import snapshot
 from aicore_obs.capture.record import Capture, Captured
 from aicore_obs.context import is_suppressed
+from aicore_obs.costing import Prices, book_of, costed, load_prices
 from aicore_obs.derivation import derive
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.model import codec
+from aicore_obs.model.budget import Budget, BudgetState
+from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
 from aicore_obs.pipeline import roads
 from aicore_obs.pipeline.portal import in_thread
 from aicore_obs.pipeline.road import Road
 from aicore_obs.pipeline.stats import NO_STATS, FlushResult, Stats
+from aicore_obs.plugins import load
 from aicore_obs.protocols import Store, StoreOptions
 from aicore_obs.reading import DATABASES, OnClassOrInstance, open_collectors, place_to_read
 from aicore_obs.reading import ask as ask_reader
@@ -30,7 +35,10 @@ from aicore_obs.timed import TimedOperation
 if TYPE_CHECKING:
     import polars as pl
 
+    from aicore_obs.query.recost import Recosted
+
 _READ = "aicore_obs.query.reader:read_frame"
+_COSTS = "aicore_obs.query.costs:read_costs"
 _SCAN = "aicore_obs.query.scan:scan"
 
 
@@ -49,7 +57,8 @@ class LlmOperationCollector:
             explicitly, it is had or the constructor raises.
         overflow: what happens at the journal's cap: ``"drop_newest"`` refuses, counted, and ``record_*`` returns None;
             ``"block"`` waits up to ``block_timeout_s`` (1) and then refuses; ``"raise"`` raises ``JournalFull``.
-        prices: kept for the price book, which is not there yet.
+        prices: a :class:`~aicore_obs.pricing.book.PriceBook`, its rows, or the path of a TOML or JSON file of rows,
+            laid over the bundled prices (also ``AICORE_OBS_PRICES``, a path).
         redact: called with ``{"completion_args", "response", "extras", "error"}`` as plain data before anything touches
             a disk; returns the same keys. When it fails, the content is dropped.
         capture_content: False keeps numbers only.
@@ -81,14 +90,16 @@ class LlmOperationCollector:
             capture_content=_chosen(options.get("capture_content"), settings.capture_content),
             derive=derive,
         )
+        self._book = book_of(options.get("prices") or settings.prices)
+        self._spending = Spending(place_to_read(self), costed(self._book), load_prices)
         self._closed = False
         self._road: Road | None = None
         self._road_key: Hashable = None
         if _chosen(options.get("enabled"), settings.enabled):
             for address in self.addresses:
                 check_place(address)
-            asked = road_options(self.addresses, objects, options, stores)
-            self._road_key = road_key(asked, options)
+            asked = road_options(self.addresses, objects, options, stores, self._book)
+            self._road_key = road_key(asked, options, self._book)
             self._road = roads.acquire(self._road_key, lambda: Road(asked))
             open_collectors.add(self)
 
@@ -118,7 +129,10 @@ class LlmOperationCollector:
         captured = self._capture.operation(completion_args, operation_type, provider, response, latency_ms, options)
         if captured.odd:
             road.count_odd()
-        return captured.id if road.append(captured.line) else None
+        if not road.append(captured.line):
+            return None
+        self._spending.note(captured.line)
+        return captured.id
 
     async def arecord_completion(
         self,
@@ -133,14 +147,20 @@ class LlmOperationCollector:
         captured = self._captured(completion_args, operation_type, provider, response, latency_ms, options)
         if captured is None or self._road is None:
             return None
-        return captured.id if await self._road.aappend(captured.line) else None
+        if not await self._road.aappend(captured.line):
+            return None
+        self._spending.note(captured.line)
+        return captured.id
 
     def offer_completion(self, completion_args: Any, *args: Any, **options: Any) -> str | None:
         """Do as :meth:`record_completion`, but never wait and never raise ``JournalFull``: for watchers of others."""
         captured = self._captured(completion_args, *_positional(*args, **options))
         if captured is None or self._road is None:
             return None
-        return captured.id if self._road.offer(captured.line) else None
+        if not self._road.offer(captured.line):
+            return None
+        self._spending.note(captured.line)
+        return captured.id
 
     def operation(
         self,
@@ -166,7 +186,12 @@ class LlmOperationCollector:
         """Record a ready record of any kind; for doors."""
         if self._road is None or is_suppressed():
             return None
-        return record.id if self._road.append(codec.encode(record)) else None
+        line = codec.encode(record)
+        if not self._road.append(line):
+            return None
+        if isinstance(record, Operation):
+            self._spending.note(line)
+        return record.id
 
     def _captured(self, *arguments: Any) -> Captured | None:
         if self._road is None or is_suppressed():
@@ -175,6 +200,63 @@ class LlmOperationCollector:
         if captured.odd:
             self._road.count_odd()
         return captured
+
+    # -- costs ------------------------------------------------------------------------------------------------------
+
+    def recost(
+        self,
+        filters: Mapping[str, Any] | None = None,
+        prices: Prices = None,
+        dry_run: bool = True,
+        *,
+        author: str | None = None,
+    ) -> Recosted:
+        """Cost stored operations again and return what differs; ``dry_run=False`` keeps it as revisions.
+
+        Args:
+            filters: as in :meth:`polars_from_db`; None: everything.
+            prices: as for a collector; None: this collector's own.
+            dry_run: only look.
+            author: kept with each revision, by default ``user@host``.
+
+        Nothing is overwritten: readers show the newest revision, :meth:`polars_costs` all of them, and the filter
+        ``cost_as_of`` an earlier state. What a provider billed itself is left alone.
+        """
+        how = load("aicore_obs.query.recost:Recost")(
+            book=self._book if prices is None else book_of(prices),
+            record=None if dry_run else self.record,
+            author=author,
+        )
+        return cast("Recosted", ask_reader("aicore_obs.query.recost:recost", place_to_read(self), filters or {}, how))
+
+    async def arecost(
+        self,
+        filters: Mapping[str, Any] | None = None,
+        prices: Prices = None,
+        dry_run: bool = True,
+        *,
+        author: str | None = None,
+    ) -> Recosted:
+        """Do as :meth:`recost`; other tasks run meanwhile."""
+        return await in_thread(self.recost, filters, prices, dry_run, author=author)
+
+    # -- budgets ----------------------------------------------------------------------------------------------------
+
+    def remaining(self, budget: Budget, *, max_age_s: float = 5.0) -> BudgetState:
+        """Return where a budget stands: ask before a call whether there is money left for it.
+
+        Exact for what this process recorded, at once. What other processes spent is known as of ``as_of``, at most
+        ``max_age_s`` (but no less than two seconds) ago; then the store is flushed and asked again, else the answer
+        takes microseconds. The first question starts the counting.
+
+        Raises:
+            StoreError: the store could not be asked, and never was before.
+        """
+        return self._spending.state(budget, max_age_s)
+
+    async def aremaining(self, budget: Budget, *, max_age_s: float = 5.0) -> BudgetState:
+        """Do as :meth:`remaining`; other tasks run meanwhile."""
+        return await in_thread(self.remaining, budget, max_age_s=max_age_s)
 
     # -- flush, stats, close ---------------------------------------------------------------------------------------
 
@@ -278,6 +360,14 @@ class LlmOperationCollector:
             FilterError: a filter name or value that does not exist; the message lists the right ones.
         """
         return cast("pl.DataFrame", ask_reader(_READ, place_to_read(self, db_url), filters))
+
+    @OnClassOrInstance
+    def polars_costs(self, /, db_url: str | None = None, **filters: Any) -> pl.DataFrame:
+        """Read the ledger of costs: each operation as recorded (revision 0), then each time that it was costed again.
+
+        Stores and filters as in :meth:`polars_from_db`.
+        """
+        return cast("pl.DataFrame", ask_reader(_COSTS, place_to_read(self, db_url), filters))
 
     @OnClassOrInstance
     def scan_db(self, /, db_url: str | None = None, **filters: Any) -> pl.LazyFrame:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from aicore_obs.errors import ConfigurationError
-from aicore_obs.pipeline.forks import ForkLock
+from aicore_obs.pipeline.forks import importing
 from aicore_obs.protocols import Address, Reader, Sink
 
 _SINKS = {
@@ -68,12 +68,7 @@ def load(path: str) -> Any:
 
 
 def _module(name: str) -> ModuleType:
-    """Import one at a time: two threads inside one large package can each find the other's half of it unfinished."""
-    with _importing.here:
-        return importlib.import_module(name)
-
-
-_importing = ForkLock()
+    return importing(lambda: importlib.import_module(name))
 
 
 @cache

@@ -70,6 +70,11 @@ def flush_writers_to(address: Address) -> bool:
     return all(result.ok for result in results)
 
 
+def pending_to(address: Address) -> int:
+    """Return how many records of this process are on their way to a store."""
+    return sum(road.stats().sinks[address.name].pending for road in roads.writing_to(address.name))
+
+
 def place_to_read(asker: Writes, db_url: str | None = None) -> Address:
     """Return the store that is meant: ``db_url``, else the asker's own, else the one database that is open here.
 

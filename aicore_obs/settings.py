@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "AICORE_OBS_ENABLED": "0: record nothing",
     "AICORE_OBS_CAPTURE_CONTENT": "0: keep numbers only, no texts",
     "AICORE_OBS_MIGRATE": "auto or never: whether a writer brings the schema up to date by itself",
+    "AICORE_OBS_PRICES": "a TOML or JSON file of price rows, where no prices are given in code",
     "AICORE_OBS_FILE_MODE": "mode of the files that are made, octal (0600)",
 }
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -38,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
     capture_content: bool
     migrate: str | None
+    prices: str | None
     file_mode: int
 
 
@@ -53,6 +55,7 @@ def from_environment() -> Settings:
         enabled=_flag("AICORE_OBS_ENABLED", default=True),
         capture_content=_flag("AICORE_OBS_CAPTURE_CONTENT", default=True),
         migrate=one_of("AICORE_OBS_MIGRATE", _text("AICORE_OBS_MIGRATE"), ("auto", "never")),
+        prices=_text("AICORE_OBS_PRICES"),
         file_mode=_file_mode(),
     )
 

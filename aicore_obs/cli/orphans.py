@@ -11,7 +11,7 @@ import msgspec
 from aicore_obs import plugins
 from aicore_obs.cli import screen
 from aicore_obs.cli.places import sink_address
-from aicore_obs.derivation import derive
+from aicore_obs.costing import costed_by_settings
 from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
 from aicore_obs.pipeline.owners import Owner, SinkPosition
 from aicore_obs.pipeline.processors import normalise
@@ -148,7 +148,7 @@ def _road_options(load: Load) -> RoadOptions:
         directory=load.directory,
         fingerprint=load.fingerprint,
         sinks=[SinkSpec(one.name, plugins.sink_builder(one)) for one in load.sinks],
-        processors=(normalise(derive),),
+        processors=(normalise(costed_by_settings()),),
         delivery=DeliveryOptions(),
         file_mode=load.sinks[0].options.file_mode,
     )

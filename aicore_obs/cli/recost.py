@@ -16,12 +16,14 @@ from aicore_obs.cli import screen
 from aicore_obs.cli.places import DEFAULT_SCHEMA, SchemaOption, StoreArgument, address
 from aicore_obs.cli.tail import filters_of
 from aicore_obs.collector import LlmOperationCollector
+from aicore_obs.costing import book_of
 from aicore_obs.errors import StoreError
 from aicore_obs.pricing.book import PriceBook
 from aicore_obs.protocols import Address
 from aicore_obs.query.costs import sum_costs
 from aicore_obs.query.recost import Recost, Recosted
 from aicore_obs.query.recost import recost as cost_again
+from aicore_obs.settings import from_environment
 
 _BY_MODEL = ("provider", "model", "change", "operations", "old_usd", "new_usd", "difference_usd")
 _SINGLE = ("id", "time", "model", "old_usd", "new_usd", "difference_usd", "why")
@@ -46,7 +48,7 @@ def recost(  # noqa: PLR0913 - an option of the command is a parameter here
         typer.Option(
             "--prices",
             metavar="FILE",
-            help="Your own price rows (.toml or .json), which lie over the bundled ones. Default: the bundled ones.",
+            help="Your own price rows (.toml or .json), which lie over the bundled ones. Default: AICORE_OBS_PRICES.",
             show_default=False,
         ),
     ] = None,
@@ -70,7 +72,7 @@ def recost(  # noqa: PLR0913 - an option of the command is a parameter here
     show the newest (cost_as_of=… shows an earlier state). What a provider billed itself is left alone. May be stopped
     and run again; a second run finds nothing to do.
     """
-    book = PriceBook.from_file(prices) if prices is not None else PriceBook()
+    book = book_of(prices or from_environment().prices)
     place, filters = address(store, db_schema), filters_of(where or [])
     with _progress(place, filters) as tell:
         if apply:

@@ -10,7 +10,7 @@ import msgspec
 from aicore_obs import plugins
 from aicore_obs.cli import places
 from aicore_obs.context import suppress
-from aicore_obs.derivation import derive
+from aicore_obs.costing import costed_by_settings
 from aicore_obs.errors import SinkRejected
 from aicore_obs.guard import attempt_async
 from aicore_obs.model.record import Record
@@ -43,7 +43,7 @@ class Row(msgspec.Struct, frozen=True):
 
 def rows_of(letters: Sequence[DeadLetter], outcome: Retried, *, unprocessed: bool) -> list[Row]:
     """Return what can be sent again; the rest is counted as left, with the reason."""
-    rows = []
+    rows, normalised = [], normalise(costed_by_settings())
     for letter in letters:
         if letter.record is msgspec.UNSET or letter.id is None:
             _leave(outcome, "damaged pieces hold no record; look at them in the file and delete them there")
@@ -51,7 +51,7 @@ def rows_of(letters: Sequence[DeadLetter], outcome: Retried, *, unprocessed: boo
             _leave(outcome, "a processor of the application failed on it: --unprocessed stores it without processors")
         else:
             line = bytes(letter.record)
-            prepared = prepare(line, normalise(derive), ())
+            prepared = prepare(line, normalised, ())
             if prepared.record is None:
                 _leave(outcome, "no record of this version")
             else:

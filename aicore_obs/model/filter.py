@@ -74,6 +74,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     max_cost: Decimal | None = None
     cost_as_of: datetime | None = None
     cost_as_of_exclusive: bool = False
+    # Of our own questions, not a filter that users give: only operations whose id is below this one.
+    id_below: str | None = None
     tags: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     flagged_for: tuple[str, ...] | None = None

@@ -69,3 +69,14 @@ def to_microseconds(when: datetime) -> int:
 def from_microseconds(value: int) -> datetime:
     """Return the aware UTC time of whole microseconds since 1970."""
     return EPOCH + timedelta(microseconds=value)
+
+
+def first_id_of(when: datetime) -> str:
+    """Return the lowest id that can be made at an aware time, to the millisecond: everything older is below it."""
+    ms = to_microseconds(when) // 1000
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7000-8000-000000000000"
+
+
+def time_of_id(record_id: str) -> datetime:
+    """Return when an id was made, to the millisecond."""
+    return from_microseconds(int(record_id[:8] + record_id[9:13], 16) * 1000)

@@ -1,4 +1,4 @@
-"""This module is where records are changed on the road: raw calls become operations, and users' own steps run."""
+"""This module is where records are changed on the road: raw calls become priced operations, users' own steps run."""
 
 from __future__ import annotations
 
@@ -27,15 +27,21 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 
 
 def normalise(derive: Callable[[Operation], Derived | None]) -> Processor:
-    """Return the processor that reads model, usage and the like out of a raw call, if the door has not done it."""
+    """Return the processor that reads model, usage and the like out of a raw call and prices it.
+
+    ``derive`` gives back what was read before, where there is nothing to add.
+    """
 
     def normalised(record: Record) -> Record:
-        if not isinstance(record, Operation) or record.derived is not None:
+        if not isinstance(record, Operation):
             return record
         derived = attempt(derive, record)
         if derived.error is not None:
             # A description that stumbles over a body costs its numbers, never the record.
             log_window.warn("derive", f"cannot read {record.provider or 'a response'}: {derived.error!r}")
+            return record
+        if derived.value is record.derived:
+            return record
         return msgspec.structs.replace(record, derived=derived.value)
 
     return normalised
@@ -49,8 +55,9 @@ def own_names(processors: Sequence[Processor]) -> list[str]:
 def prepare(line: bytes, first: Processor, others: Sequence[Processor]) -> Prepared:
     """Decode one line and run the processors over it.
 
-    ``first`` is our own and only adds ``derived``, which is spliced into the caller's bytes. Only when a user's
-    processor gives another record is that one encoded again.
+    ``first`` is our own and only adds ``derived``, which is spliced into the caller's bytes. Only when there was one
+    already (content that was not captured is read at the door), or a user's processor gives another record, is the
+    record encoded again.
     """
     try:
         given = codec.decode(line)
@@ -67,11 +74,15 @@ def prepare(line: bytes, first: Processor, others: Sequence[Processor]) -> Prepa
         if step.value is None:
             return _not_prepared(step.error or TypeError("a processor returned None; raise DropRecord to drop"))
         record = step.value
-    if record is not ours:
+    if record is not ours or _had_derived(given, ours):
         again = attempt(codec.encode, record)
         return _not_prepared(again.error) if again.value is None else Prepared(record=record, line=again.value)
     derived = ours.derived if isinstance(ours, Operation) and ours is not given else None
     return Prepared(record=record, line=codec.with_derived(line, derived))
+
+
+def _had_derived(given: Record, ours: Record) -> bool:
+    return ours is not given and isinstance(given, Operation) and given.derived is not None
 
 
 def _not_prepared(error: Exception | None) -> Prepared:

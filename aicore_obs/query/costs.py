@@ -40,7 +40,7 @@ def read_costs(
 
 def sum_costs(
     address: Address,
-    filters: Mapping[str, Any],
+    filters: Mapping[str, Any] | Filter,
     *,
     before: Callable[[], object] | None = None,
     is_ours: bool = False,
@@ -49,7 +49,7 @@ def sum_costs(
 
     Nothing is brought into memory but the sums.
     """
-    query = Filter.of(**filters)
+    query = filters if isinstance(filters, Filter) else Filter.of(**filters)
     reader = open_reader(address, is_ours=is_ours)
     if before is not None:
         before()

@@ -28,6 +28,8 @@ def matcher(query: Filter) -> Match:
 
 def _checks(query: Filter) -> Iterator[Match]:
     yield from _times(query)
+    if query.id_below is not None:
+        yield _below(query.id_below)
     for name in MATCH_FIELDS:
         values = getattr(query, name)
         if values is not None:
@@ -40,6 +42,10 @@ def _checks(query: Filter) -> Iterator[Match]:
         yield _tags(frozenset(map(storable, query.tags)))
     if query.labels:
         yield _labels({storable(key): storable(value) for key, value in query.labels.items()})
+
+
+def _below(bound: str) -> Match:
+    return lambda operation: operation.id < bound
 
 
 def _times(query: Filter) -> Iterator[Match]:

@@ -7,6 +7,7 @@ import contextvars
 import json
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def test_without_arguments_it_writes_a_database_in_the_working_directory(tmp_pat
         "output_tokens": 5,
         "total_tokens": 15,
         "usage_source": "openai",
-        "cost_usd": None,
+        "cost_usd": Decimal("0.0006"),
+        "cost_source": "genai-prices",
+        "cost_reason": None,
         "response_text": "Hi there!",
     }
 

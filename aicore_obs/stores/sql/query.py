@@ -276,6 +276,8 @@ def select_keys(tables: Tables) -> Select[Any]:
 def _conditions(tables: Tables, words: Words, query: Filter, costs: Costs) -> Iterator[ColumnElement[bool]]:
     columns = tables.operations.c
     yield from _times(columns.timestamp, words, query)
+    if query.id_below is not None:
+        yield columns.id < query.id_below
     for name in MATCH_FIELDS:
         values = getattr(query, name)
         if values is not None:

@@ -1,0 +1,86 @@
+"""This module is where usage and cost of 86 recorded and made-up answers are compared with what was worked out by hand.
+
+``fixtures/cost_cases.jsonl``: what was asked and answered, when, and what is expected; unlisted counts are None or 0.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import aicore_obs
+from aicore_obs.costing import CostAnswer
+from aicore_obs.model.usage import Usage
+
+CASES = [
+    json.loads(line) for line in (Path(__file__).parents[1] / "fixtures" / "cost_cases.jsonl").read_text().splitlines()
+]
+# What a case's request says for a price book and not for the provider.
+_FOR_THE_BOOK = {"price_overrides": "rows", "deployment_map": "deployments"}
+
+
+def answer(case: dict[str, Any]) -> CostAnswer:
+    """Ask what the case's call used and cost."""
+    request = dict(case.get("request", {}))
+    book = {ours: request.pop(theirs) for theirs, ours in _FOR_THE_BOOK.items() if theirs in request}
+    return aicore_obs.cost_of(
+        case["response"],
+        provider=case["provider"],
+        model=case["model"],
+        request=request or None,
+        api=case["api"],
+        at=case["as_of"],
+        prices=aicore_obs.PriceBook(**book) if book else None,
+    )
+
+
+def usages(case: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the usage that is expected, and what else would be right."""
+    others = [one["expected_usage"] for one in case.get("accept_also") or () if "expected_usage" in one]
+    return [case["expected_usage"], *({**case["expected_usage"], **one} for one in others)]
+
+
+def is_usage(found: Usage, expected: dict[str, Any]) -> bool:
+    """Return whether a usage is what is expected: null is None, what is not listed is None or 0."""
+    return all(
+        value == expected[name] if name in expected else not value
+        for name, value in msgspec.structs.asdict(found).items()
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_usage_is_what_was_worked_out(case: dict[str, Any]) -> None:
+    """Every count, each unreported one as None."""
+    found = answer(case).usage
+    assert any(is_usage(found, expected) for expected in usages(case)), (found, case["expected_usage"], case["trap"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_cost_is_what_was_worked_out(case: dict[str, Any]) -> None:
+    """To the last place: input, output and total; an unknown one is None with a reason."""
+    found = answer(case)
+    expected = case["expected_cost_usd"]
+    if expected is None:
+        assert found.cost is None, case["trap"]
+        assert found.reason
+        return
+    assert found.cost is not None, (found.reason, case["trap"])
+    for part in ("input", "output", "total"):
+        assert getattr(found.cost, part) == Decimal(str(expected[part])), (part, found.cost, case["trap"])
+    others = sum((line.amount for line in found.cost.lines if line.side == "other"), Decimal(0))
+    assert others == Decimal(str(expected.get("other", 0))), found.cost.lines
+
+
+def test_a_cost_says_where_it_comes_from() -> None:
+    """Each priced case has a source and a book, and a price row unless the provider's own bill or a local server."""
+    for case in CASES:
+        cost = answer(case).cost
+        if cost is not None:
+            assert cost.source, case["id"]
+            assert cost.book, case["id"]
+            assert cost.price_id or cost.source in ("provider", "provider-estimate", "local"), case["id"]
