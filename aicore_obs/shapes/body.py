@@ -16,16 +16,23 @@ _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Members(Generic[T]):
-    """A decoder of one JSON object into a struct of raw members."""
+    """A decoder of one JSON object into a struct of raw members.
+
+    What it needs is made at its first use: most programs ask one provider, and all shapes are imported.
+    """
 
     def __init__(self, kind: type[T]) -> None:
-        self._one = msgspec.json.Decoder(kind)
-        self._many = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+        self._kind = kind
+        # No lock: two threads that make the same do no harm, and a lock that a fork leaves held does.
+        self._one: msgspec.json.Decoder[T] | None = None
+        self._many: msgspec.json.Decoder[list[T]] | None = None
 
     def of(self, raw: bytes | Payload) -> T | None:
         """Return the members of an object, None where it is absent, null or of another kind."""
         if raw is msgspec.UNSET:
             return None
+        if self._one is None:
+            self._one = msgspec.json.Decoder(self._kind)
         try:
             return self._one.decode(raw)
         except _NOT_JSON:
@@ -38,6 +45,8 @@ class Members(Generic[T]):
         if type(raw) is bytes and raw[:1] == b"{":
             one = self.of(raw)
             return [] if one is None else [one]
+        if self._many is None:
+            self._many = msgspec.json.Decoder(list[self._kind])  # type: ignore[name-defined]
         try:
             return self._many.decode(raw)
         except _NOT_JSON:
@@ -76,7 +85,7 @@ def _lines(text: str) -> list[bytes]:
     """Return the objects among lines of JSON or of server-sent events (``data: {…}``)."""
     if not text.startswith(("{", "data:", "event:", "id:", ":")):
         return []
-    lines = (line.removeprefix("data:").strip() for line in text.splitlines())
+    lines = (line.removeprefix("data:").strip() for line in text.split("\n"))
     return [line.encode(errors="replace") for line in lines if line.startswith("{")]
 
 

@@ -173,7 +173,7 @@ def _spoken(asked: _Request) -> int | None:
         return length
     model = word(asked.model) or ""
     # ``input`` is also what embeddings and the Responses API are given; a voice is only asked for to be spoken.
-    if asked.voice is None and not model.startswith("tts-"):
+    if asked.voice is None and "tts" not in model:
         return None
     text = text_of(asked.input)
     return None if text is None else len(text)
