@@ -45,14 +45,14 @@ def kill_and_count(place: Place, *, kills: int) -> None:
     assert place.journal_files() == []
 
 
-def ids_of_a_killed_recorder(place: Place) -> list[str]:
+def ids_of_a_killed_recorder(place: Place, *, at_most: int = MOST_IDS) -> list[str]:
     """Start a recorder, kill it after a random number of ids, return all that it had been given."""
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.faults.recorder", json.dumps(place.arguments)], stdout=subprocess.PIPE, cwd=ROOT
     )
     assert child.stdout is not None
     with child.stdout as output:
-        ids = [line for line, _ in zip(output, range(random.randint(1, MOST_IDS)), strict=False)]
+        ids = [line for line, _ in zip(output, range(random.randint(1, at_most)), strict=False)]
         child.send_signal(signal.SIGKILL)
         ids += output
     child.wait(10)
