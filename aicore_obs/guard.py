@@ -101,7 +101,8 @@ class LogWindow:
             return
         self._next[key] = now + self._window_s
         quiet = self._quiet.pop(key, 0)
-        logger.warning("%s%s", message, f" ({quiet} more like this in between)" if quiet else "")
+        # The application's handlers and filters are foreign code too.
+        attempt(logger.warning, "%s%s", message, f" ({quiet} more like this in between)" if quiet else "")
 
 
 log_window = LogWindow()

@@ -57,6 +57,8 @@ class SqliteStore:
             raw = await self._connection.get_raw_connection()
             self._driver = raw.driver_connection
             self._inode = self._file()
+            if self._options.sync:
+                await self._sync_log()
             known = await self._running().execute_fetchall(self._statements.known_keys)
             self._keys = KeyCatalogue([tuple(row) for row in known])
 
@@ -100,6 +102,16 @@ class SqliteStore:
         finally:
             if engine is not None:
                 await engine.dispose()
+
+    async def _sync_log(self) -> None:
+        """Bring to the disk what SQLite's log holds, or raise.
+
+        A commit that fails at its fsync leaves its rows in the log all the same. Whoever opens the file next finds
+        them there, has nothing to write when the batch comes again, and so syncs nothing.
+        """
+        for busy, *_ in await self._running().execute_fetchall("PRAGMA wal_checkpoint(FULL)"):
+            if busy:
+                raise SinkUnavailable(f"{self.name}: somebody reads, so that the log cannot be brought to the disk")
 
     async def _take_log_along(self, driver: aiosqlite.Connection) -> None:
         """Empty the log beside a file that was moved away, into that file.
