@@ -114,6 +114,7 @@ def _billing(operation: Operation, request: RequestFacts, response: ResponseFact
         conditions=_conditions(operation.api, request, response),
         bill=response.bill,
         others=response.others,
+        is_made_of_others=response.is_made_of_others,
     )
     return found if found != NO_BILLING else NO_BILLING
 

@@ -147,6 +147,7 @@ class ResponseFacts(msgspec.Struct, frozen=True, kw_only=True):
     conditions: dict[str, str] = {}
     bill: Bill | None = None
     others: tuple[OtherUsage, ...] = ()
+    is_made_of_others: bool = False
 
 
 class Provider(Protocol):

@@ -136,6 +136,8 @@ class Billing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     conditions: dict[str, str] = {}
     bill: Bill | None = None
     others: tuple[OtherUsage, ...] = ()
+    # ``others`` are not beside the operation's usage: they are what it is made of, model by model.
+    is_made_of_others: bool = False
 
 
 NO_BILLING = Billing()

@@ -21,7 +21,7 @@ from aicore_obs.guard import attempt, rescued
 from aicore_obs.model.cost import NO_BILLING, Billing, Cost
 from aicore_obs.model.usage import Usage
 from aicore_obs.pricing.bill import billed, is_usable
-from aicore_obs.pricing.charge import charged, with_others
+from aicore_obs.pricing.charge import charged, made_of, with_others
 from aicore_obs.pricing.conditions import in_utc
 from aicore_obs.pricing.corrections import corrections
 from aicore_obs.pricing.files import read_book
@@ -163,6 +163,8 @@ class PriceBook:
                 (other, self._plan(provider, other.model, None, billing, at, other.usage.input_tokens))
                 for other in billing.others
             ]
+            if billing.is_made_of_others and cost.total is None:
+                return made_of(cost, others)
             return with_others(cost, others)
         return cost
 

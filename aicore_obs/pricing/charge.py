@@ -223,6 +223,33 @@ def _is_covered(plan: Plan, usage: Usage, name: str, lines: list[CostLine]) -> b
     return whole is not None and plan.has_tokens
 
 
+def made_of(cost: Cost, others: Iterable[tuple[OtherUsage, Plan | NoPrice]]) -> Cost:
+    """Return the cost of a call whose usage is shared out among models: each part by its own model's price."""
+    lines: list[CostLine] = []
+    sums = {INPUT: ZERO, OUTPUT: ZERO, OTHER: ZERO}
+    ids: list[str | None] = []
+    source = None
+    for other, plan in others:
+        part = charged(plan, other.usage) if isinstance(plan, Plan) else Cost(reason=plan.reason)
+        if part.total is None:
+            return Cost(reason=f"{other.model}: {part.reason}", model=cost.model, book=cost.book)
+        for line in part.lines:
+            lines.append(msgspec.structs.replace(line, model=other.model))
+            sums[line.side] = EXACT.add(sums[line.side], line.amount)
+        ids.append(part.price_id)
+        source = part.source
+    return Cost(
+        total=EXACT.add(EXACT.add(sums[INPUT], sums[OUTPUT]), sums[OTHER]),
+        input=sums[INPUT],
+        output=sums[OUTPUT],
+        source=source,
+        model=cost.model,
+        price_id=" ".join(dict.fromkeys(filter(None, ids))),
+        book=cost.book,
+        lines=tuple(lines),
+    )
+
+
 def with_others(cost: Cost, others: Iterable[tuple[OtherUsage, Plan | NoPrice]]) -> Cost:
     """Return a cost with what other models used inside the same call: lines of the side other, each with its model."""
     lines = list(cost.lines)

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import msgspec
 
-from aicore_obs.model.cost import Bill
+from aicore_obs.model.cost import Bill, OtherUsage
 from aicore_obs.model.record import Payload
-from aicore_obs.model.usage import NO_USAGE, Usage, added, count_of
+from aicore_obs.model.usage import NO_USAGE, Usage, added, count_of, settled
 from aicore_obs.protocols import RequestFacts, ResponseFacts
 from aicore_obs.shapes import media
 from aicore_obs.shapes.bill import bill_of, estimate
@@ -56,6 +56,7 @@ class Body(msgspec.Struct):
     delta: Payload = msgspec.UNSET
     item: Payload = msgspec.UNSET
     body: Payload = msgspec.UNSET
+    custom_id: Any = None
     tool_usage: Payload = msgspec.UNSET
     x_groq: Payload = msgspec.UNSET
     # Embeddings and images; speech, transcriptions, videos
@@ -66,7 +67,18 @@ class Body(msgspec.Struct):
     seconds: Any = None
     size: Any = None
     quality: Any = None
+    # Groq's systems of several models
+    usage_breakdown: Payload = msgspec.UNSET
     hidden: Payload = msgspec.field(name="_hidden_params", default=msgspec.UNSET)
+
+
+class _Breakdown(msgspec.Struct):
+    models: Payload = msgspec.UNSET
+
+
+class _Share(msgspec.Struct):
+    model: Any = None
+    usage: Payload = msgspec.UNSET
 
 
 class _Said(msgspec.Struct):
@@ -102,6 +114,8 @@ class _Hidden(msgspec.Struct):
 
 
 _bodies = Members(Body)
+_breakdown = Members(_Breakdown)
+_shares = Members(_Share)
 _choices = Members(_Choice)
 _items = Members(_Item)
 _said = Members(_Said)
@@ -147,6 +161,8 @@ class OpenAI(msgspec.Struct, frozen=True):
             usage_raw=usage_raw,
             conditions=_conditions(bodies, told, is_batch=_is_batch(events[-1])),
             bill=_bill(body, told, usage_raw, is_openrouter=self.is_openrouter),
+            others=(others := self._shared_out(body)),
+            is_made_of_others=bool(others),
         )
 
     def text(self, raw: bytes) -> str | None:
@@ -161,6 +177,19 @@ class OpenAI(msgspec.Struct, frozen=True):
         if pieces:
             return pieces
         return last(bodies, lambda body: text_of(body.text)) if said is None else said
+
+    def _shared_out(self, body: Body) -> tuple[OtherUsage, ...]:
+        """Return the usage model by model, where the answer of a system of several says so."""
+        if body.usage_breakdown is msgspec.UNSET:
+            return ()
+        found = _breakdown.of(body.usage_breakdown)
+        models = _shares.each(found.models) if found is not None else []
+        read = [(share.model, read_usage(share.usage, self.habits)) for share in models]
+        return tuple(
+            OtherUsage(model=model, usage=settled(told.usage))
+            for model, told in read
+            if isinstance(model, str) and told is not None
+        )
 
     def _told(self, events: Sequence[Body], bodies: Sequence[Body]) -> tuple[Told | None, Payload]:
         if events[-1].type is not None and len(events) > 1:
@@ -201,8 +230,8 @@ def _inner(event: Body) -> Body:
 
 
 def _is_batch(event: Body) -> bool:
-    """Return whether this is a line of a batch's output: an answer inside, and no event of a stream."""
-    return event.type is None and event.response is not msgspec.UNSET and event.choices is msgspec.UNSET
+    """Return whether this is a line of a batch's output: an answer inside, under the name that the caller gave it."""
+    return event.custom_id is not None and event.response is not msgspec.UNSET
 
 
 def _usages_of(body: Body) -> Sequence[Payload]:

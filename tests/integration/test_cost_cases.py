@@ -84,3 +84,30 @@ def test_a_cost_says_where_it_comes_from() -> None:
             assert cost.source, case["id"]
             assert cost.book, case["id"]
             assert cost.price_id or cost.source in ("provider", "provider-estimate", "local"), case["id"]
+
+
+def test_a_system_of_several_models_costs_what_its_models_cost() -> None:
+    """Groq's compound says which model used how much; each has its own price, and the whole is not counted again."""
+    shares = {"llama-3.3-70b-versatile": (600, 500), "openai/gpt-oss-120b": (400, 500)}
+    answered = aicore_obs.cost_of(
+        {
+            "object": "chat.completion",
+            "model": "groq/compound",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}],
+            "usage": {"prompt_tokens": 1000, "completion_tokens": 1000, "total_tokens": 2000},
+            "usage_breakdown": {
+                "models": [
+                    {"model": model, "usage": {"prompt_tokens": asked, "completion_tokens": said}}
+                    for model, (asked, said) in shares.items()
+                ]
+            },
+        },
+        provider="groq",
+        at="2026-03-01",
+    )
+    assert answered.usage.total_tokens == 2000
+    assert answered.cost is not None
+    # 0.59 and 0.79, 0.15 and 0.60 US dollars per million tokens.
+    assert answered.cost.input == Decimal("0.000414")
+    assert answered.cost.output == Decimal("0.000695")
+    assert {line.model for line in answered.cost.lines} == set(shares)
