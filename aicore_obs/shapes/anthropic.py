@@ -20,7 +20,7 @@ from aicore_obs.protocols import RequestFacts, ResponseFacts
 from aicore_obs.shapes.bill import bill_of
 from aicore_obs.shapes.body import Members, is_there, joined, last, text_of, word
 
-_TYPES = frozenset({"message", "message_start", "message_delta", "completion"})
+_TYPES = ("message", "message_start", "message_delta", "completion")
 
 
 class _Event(msgspec.Struct):

@@ -15,7 +15,7 @@ from aicore_obs.model.usage import NO_USAGE, Usage, count_of
 from aicore_obs.protocols import RequestFacts, ResponseFacts
 from aicore_obs.shapes.body import Members, is_there, joined, last, text_of, word
 
-_ENDS = frozenset({"message-end", "stream-end"})
+_ENDS = ("message-end", "stream-end")
 
 
 class _Body(msgspec.Struct):

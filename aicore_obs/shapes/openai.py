@@ -23,9 +23,7 @@ from aicore_obs.shapes.body import Members, is_there, joined, last, text_of, wor
 from aicore_obs.shapes.openai_usage import PLAIN, Habits, Told, read_usage
 
 # Types of other shapes that share members with this one.
-_OTHERS = frozenset(
-    {"message", "message_start", "message_delta", "message-start", "message-end", "ai", "AIMessageChunk"}
-)
+_OTHERS = ("message", "message_start", "message_delta", "message-start", "message-end", "ai", "AIMessageChunk")
 
 
 class _Choice(msgspec.Struct):
@@ -214,7 +212,7 @@ class OpenAI(msgspec.Struct, frozen=True):
 
 
 SHAPE = OpenAI()
-_PIECES = frozenset({"response.output_text.delta", "response.text.delta", "transcript.text.delta"})
+_PIECES = ("response.output_text.delta", "response.text.delta", "transcript.text.delta")
 
 
 def _inner(event: Body) -> Body:

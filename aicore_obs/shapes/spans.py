@@ -54,7 +54,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _COUNTS = tuple(name for name in _NAMES if name in Usage.__struct_fields__)
 # Kinds of calls that put nothing out.
-_SILENT = frozenset({"embeddings", "embedding", "EMBEDDING", "rerank", "RERANKER"})
+_SILENT = ("embeddings", "embedding", "EMBEDDING", "rerank", "RERANKER")
 
 
 class _Span(msgspec.Struct):

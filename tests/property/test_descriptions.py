@@ -143,3 +143,18 @@ def test_depth_is_no_danger(description: Provider, depth: int) -> None:
         description.read_request(raw)
         check_facts(description.read_response(raw, RequestFacts()))
         description.read_text(raw)
+
+
+ODD: list[Any] = [None, True, -1, 10**30, 1e308, "x", "", [], [[]], [None, {}], {}, {"type": []}, [{"type": {}}]]
+
+
+@pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda one: one.name)
+def test_no_member_raises(description: Provider) -> None:
+    """Each member by itself may be of any kind, at the top, in an event, in a usage."""
+    for member in MEMBERS:
+        for value in ODD:
+            odd = {member: value}
+            for body in (odd, [odd], {"usage": odd}, {"choices": [odd]}, {"message": odd, "type": "message_start"}):
+                raw = msgspec.json.encode(body) if value != 10**30 else json.dumps(body).encode()
+                check_facts(description.read_response(raw, description.read_request(raw)))
+                description.read_text(raw)
