@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 import msgspec
 
@@ -27,6 +27,7 @@ from aicore_obs.settings import (
     DEFAULT_DATABASE,
     Settings,
     absolute,
+    from_environment,
     need_function,
     need_seconds,
     need_several,
@@ -48,6 +49,7 @@ class CollectorOptions(TypedDict, total=False):
     project: str | None
     durability: Durability | None
     overflow: Overflow
+    writer: Literal["internal", "external"] | None
     prices: Prices
     redact: Callable[[Content], Content] | None
     capture_content: bool | None
@@ -95,6 +97,7 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "project": need_text,
     "durability": _words("process", "disk", "memory"),
     "overflow": _words("drop_newest", "block", "raise"),
+    "writer": _words("internal", "external"),
     "migrate": _words("auto", "never"),
     "redact": need_function,
     "capture_content": need_switch,
@@ -157,8 +160,10 @@ def road_options(
     store_options: StoreOptions,
     book: PriceBook,
 ) -> RoadOptions:
-    descriptions.registry()
-    specs = [SinkSpec(one.name, plugins.sink_builder(one)) for one in addresses]
+    external = _is_external(options, objects)
+    if not external:
+        descriptions.registry()
+    specs = [SinkSpec(one.name, _nobody if external else plugins.sink_builder(one)) for one in addresses]
     specs += [SinkSpec(one.name, lambda one=one: one) for one in objects]  # type: ignore[misc]
     delivery = DeliveryOptions(
         batch_bytes=parse_size("batch_bytes", options.get("batch_bytes", 1024 * 1024)),
@@ -181,7 +186,28 @@ def road_options(
         overflow=options.get("overflow", "drop_newest"),
         block_timeout_s=options.get("block_timeout_s", 1.0),
         journal_max_bytes=parse_size("journal_max_bytes", options.get("journal_max_bytes", 1024**3)),
+        external=external,
     )
+
+
+def _is_external(options: CollectorOptions, objects: Sequence[Sink]) -> bool:
+    """Return whether this process only appends, and another one delivers.
+
+    Raises:
+        ConfigurationError: nobody else could deliver what this collector is asked to keep.
+    """
+    if (options.get("writer") or from_environment().writer) != "external":
+        return False
+    if objects:
+        names = ", ".join(one.name for one in objects)
+        raise ConfigurationError(f'writer="external" needs sinks that another process can open by URL or path: {names}')
+    if options.get("durability") == "memory":
+        raise ConfigurationError('writer="external" and durability="memory": nobody else can deliver out of memory')
+    return True
+
+
+def _nobody() -> Sink:
+    raise AssertionError("this process delivers nothing")
 
 
 def _fingerprint(names: Iterable[str], project: str | None, processors: Sequence[str]) -> str:
@@ -214,7 +240,8 @@ def road_key(road: RoadOptions, options: CollectorOptions, book: PriceBook) -> H
     objects = tuple(map(id, (*options.get("processors", ()), *sinks)))
     limits = (road.durability, road.overflow, road.block_timeout_s, road.journal_max_bytes)
     delivery = msgspec.structs.astuple(writer.delivery)
-    return (writer.directory, writer.fingerprint, objects, limits, delivery, options.get("migrate"), book.version)
+    means = (options.get("migrate"), book.version)
+    return (writer.directory, writer.fingerprint, objects, limits, delivery, means, road.external)
 
 
 def ask_store(address: Address, ask: Callable[[Store], Any]) -> int:

@@ -22,6 +22,7 @@ from aicore_obs.model.budget import Budget, BudgetState
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
 from aicore_obs.pipeline import roads
+from aicore_obs.pipeline.external import road_for
 from aicore_obs.pipeline.portal import in_thread
 from aicore_obs.pipeline.road import Road
 from aicore_obs.pipeline.stats import NO_STATS, FlushResult, Stats
@@ -55,6 +56,9 @@ class LlmOperationCollector:
         durability: ``"process"`` (the default: an accepted record outlives the process; where no disk can be written it
             falls back to memory and says so), ``"disk"`` (it outlives a loss of power), ``"memory"``. Named
             explicitly, it is had or the constructor raises.
+        writer: ``"internal"``: this process delivers its records. ``"external"``: it only appends them to its journal,
+            and ``aicore-obs drain --watch``, or another collector on the same stores, delivers them
+            (also ``AICORE_OBS_WRITER``).
         overflow: what happens at the journal's cap: ``"drop_newest"`` refuses, counted, and ``record_*`` returns None;
             ``"block"`` waits up to ``block_timeout_s`` (1) and then refuses; ``"raise"`` raises ``JournalFull``.
         prices: a :class:`~aicore_obs.pricing.book.PriceBook`, its rows, or the path of a TOML or JSON file of rows,
@@ -100,7 +104,7 @@ class LlmOperationCollector:
                 check_place(address)
             asked = road_options(self.addresses, objects, options, stores, self._book)
             self._road_key = road_key(asked, options, self._book)
-            self._road = roads.acquire(self._road_key, lambda: Road(asked))
+            self._road = roads.acquire(self._road_key, lambda: road_for(asked))
             open_collectors.add(self)
 
     # -- recording -------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from aicore_obs.settings import DEFAULT_DATABASE, from_environment
 P = ParamSpec("P")
 T = TypeVar("T")
 FLUSH_TIMEOUT_S = 30.0
+# How long a reader waits for somebody to deliver what this process only appends, when nobody is there who does.
+PATIENCE_S = 1.0
 DATABASES = frozenset({"sqlite", "postgresql"})
 
 
@@ -63,7 +65,7 @@ def ask(question: str, address: Address, *args: Any, **options: Any) -> Any:
 
 def flush_writers_to(address: Address) -> bool:
     """Flush every road of this process that leads to a store; return whether everything is in it."""
-    results = [road.flush(FLUSH_TIMEOUT_S) for road in roads.writing_to(address.name)]
+    results = [road.flush(FLUSH_TIMEOUT_S, patience_s=PATIENCE_S) for road in roads.writing_to(address.name)]
     for result in results:
         if not result.ok:
             log_window.warn("read", f"reading {address.name} while {result.pending} records are not in it yet")

@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "AICORE_OBS_MIGRATE": "auto or never: whether a writer brings the schema up to date by itself",
     "AICORE_OBS_PRICES": "a TOML or JSON file of price rows, where no prices are given in code",
     "AICORE_OBS_FILE_MODE": "mode of the files that are made, octal (0600)",
+    "AICORE_OBS_WRITER": "internal; or external: `aicore-obs drain --watch` delivers, the process only appends",
 }
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     migrate: str | None
     prices: str | None
     file_mode: int
+    writer: str | None
 
 
 def from_environment() -> Settings:
@@ -57,6 +59,7 @@ def from_environment() -> Settings:
         migrate=one_of("AICORE_OBS_MIGRATE", _text("AICORE_OBS_MIGRATE"), ("auto", "never")),
         prices=_text("AICORE_OBS_PRICES"),
         file_mode=_file_mode(),
+        writer=one_of("AICORE_OBS_WRITER", _text("AICORE_OBS_WRITER"), ("internal", "external")),
     )
 
 

@@ -38,6 +38,7 @@ def leave(
     delivered: dict[str, int] | None = None,
     alive: bool = False,
     processors: Sequence[str] = (),
+    external: bool = False,
     **fields: Any,
 ) -> Owner:
     """Leave operations in a journal's directory as a process does that died; ``alive``: its lock is held on.
@@ -46,7 +47,9 @@ def leave(
     """
     owner = Owner.create(directory)
     journal = FileJournal(
-        owner, header=header_of(fingerprint, sinks, processors), allowance=Allowance(directory, 1024**3)
+        owner,
+        header=header_of(fingerprint, sinks, processors, external=external),
+        allowance=Allowance(directory, 1024**3),
     )
     ends = [journal.end()]
     for number in numbers:

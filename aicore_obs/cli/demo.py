@@ -41,7 +41,7 @@ def demo(
     folder = directory or Path(tempfile.mkdtemp(prefix="aicore-obs-demo-"))
     database = folder.expanduser().absolute() / "demo.db"
     db_url = f"sqlite:///{quote(str(database))}"
-    with LlmOperationCollector(db_url=db_url, project="demo") as collector:
+    with LlmOperationCollector(db_url=db_url, project="demo", writer="internal") as collector:
         ids = [*_record(collector), *asyncio.run(_arecord(collector))]
         screen.say(f"Recorded {len(ids)} operations, half of them from async code.")
     child_ids = _kill_in_the_middle(db_url)
@@ -50,7 +50,7 @@ def demo(
 
 
 def _read_back(ids: Sequence[str], db_url: str, database: Path) -> None:
-    with LlmOperationCollector(db_url=db_url, project="demo") as collector:
+    with LlmOperationCollector(db_url=db_url, project="demo", writer="internal") as collector:
         flushed = collector.flush()
         frame = collector.polars_from_db()
     stored = Counter(frame["operation_id"].to_list())

@@ -11,9 +11,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from aicore_obs.cli import screen
 from aicore_obs.cli.orphans import Load, Plan, deliver, plan_for, plan_rescue, prepare_rescue
-from aicore_obs.cli.places import DEFAULT_SCHEMA, SchemaOption, StoresArgument, address, addresses, journal_directories
+from aicore_obs.cli.places import (
+    DEFAULT_SCHEMA,
+    JournalOption,
+    SchemaOption,
+    StoresArgument,
+    address,
+    addresses,
+    journal_directories,
+)
+from aicore_obs.cli.watch import watch as watching
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.pipeline.stats import FlushResult, SinkStats
+from aicore_obs.protocols import Address
 
 
 def drain(  # noqa: PLR0913 - a command has the options that it has
@@ -33,27 +43,47 @@ def drain(  # noqa: PLR0913 - a command has the options that it has
     ] = 30.0,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before delivering elsewhere.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help='Go on, for living processes with writer="external" too, until SIGTERM or Ctrl-C; then the exit code '
+            "is 0. A second one waits and takes over when the first has ended.",
+        ),
+    ] = False,
     unprocessed: Annotated[
         bool, typer.Option("--unprocessed", help="Also what an application's own processors have not seen.")
     ] = False,
+    journal: JournalOption = None,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
-    """Deliver what dead processes left for a store; what living ones hold is theirs.
+    """Deliver what dead processes left for a store; what living ones hold is theirs, but for --watch.
 
     May be killed and run again at any time: nothing is stored twice. Processors that an application passed to its
     collector cannot run here; its records are left alone unless --unprocessed. The exit code is 0 when nothing remains.
     """
+    if watch:
+        _watch(addresses(stores or [], db_schema), journal, unprocessed=unprocessed, elsewhere=bool(source or target))
+        return
     if source or target:
         plan = _rescue(source, target, db_schema, yes=yes, unprocessed=unprocessed)
     else:
         places = addresses(stores or [], db_schema)
-        plan = plan_for(journal_directories(places), places, unprocessed=unprocessed)
+        plan = plan_for(journal_directories(places, journal), places, unprocessed=unprocessed)
     results = _deliver(plan, patience_s)
     _show(results)
     for words in plan.left:
         screen.complain(words)
     if plan.left or not all(_arrived(result) for result in results):
         raise typer.Exit(1)
+
+
+def _watch(stores: Sequence[Address], journal: Path | None, *, unprocessed: bool, elsewhere: bool) -> None:
+    if elsewhere:
+        raise ConfigurationError(
+            "--watch delivers to where records were accepted for; --from and --to are for the dead"
+        )
+    _show_sinks(watching(stores, journal=journal, unprocessed=unprocessed))
 
 
 def _rescue(source: Path | None, target: str | None, db_schema: str, *, yes: bool, unprocessed: bool) -> Plan:
@@ -95,7 +125,10 @@ def _show(results: Sequence[FlushResult]) -> None:
     if not results:
         screen.say("Nothing was left by dead processes.")
         return
-    rows = [(name, sink) for result in results for name, sink in result.sinks.items()]
+    _show_sinks([one for result in results for one in result.sinks.items()])
+
+
+def _show_sinks(rows: Sequence[tuple[str, SinkStats]]) -> None:
     columns = ("sink", "stored", "pending", "dead-lettered", "dropped", "last error")
     screen.show(columns, [_row(name, sink) for name, sink in rows], numbers=columns[1:5])
 

@@ -8,14 +8,12 @@ from pathlib import Path
 from aicore_obs.cli.findings import Finding, finding
 from aicore_obs.cli.screen import counted, size
 from aicore_obs.cli.store_checks import check_modes
-from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.dead_letters import DeadLetters
-from aicore_obs.pipeline.owners import bytes_in
-from aicore_obs.pipeline.survey import OwnerLook, foreign_files, survey
+from aicore_obs.pipeline.survey import OwnerLook, foreign_files, look_at, survey
 
-# A collector's default; who set another cap sees it in `collector.stats()`.
-CAP_BYTES = 1024**3
 FULL_SHARE = 0.8
+# A drain that is being restarted is back by then.
+NO_DRAIN_S = 30.0
 
 
 def check_journal(directory: Path, file_mode: int) -> Iterator[Finding]:
@@ -72,7 +70,15 @@ def _check_dead_letters(directory: Path) -> Iterator[Finding]:
 
 
 def _check_room(directory: Path) -> Iterator[Finding]:
-    held, cap = bytes_in(directory), Allowance(directory, CAP_BYTES).cap
+    look = look_at(directory)
+    held, cap = look.bytes, look.max_bytes
+    if look.drain_alive is False and (look.oldest_pending_s or 0) > NO_DRAIN_S:
+        yield finding(
+            "no-drain",
+            directory,
+            f"processes that only append live here, and nobody has delivered for {look.oldest_pending_s:.0f} s",
+            "start `aicore-obs drain --watch` with these stores, for the same user",
+        )
     if held > FULL_SHARE * cap:
         yield finding(
             "journal-full",

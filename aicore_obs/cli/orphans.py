@@ -16,10 +16,11 @@ from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
 from aicore_obs.pipeline.owners import Owner, SinkPosition
 from aicore_obs.pipeline.processors import normalise
 from aicore_obs.pipeline.road import Road, RoadOptions
+from aicore_obs.pipeline.role import DELIVERY, Role
 from aicore_obs.pipeline.stats import FlushResult
 from aicore_obs.pipeline.survey import OwnerLook, survey
 from aicore_obs.pipeline.writer import WriterOptions
-from aicore_obs.protocols import Address
+from aicore_obs.protocols import Address, Processor
 
 # How long one look at the progress takes.
 SLICE_S = 0.25
@@ -33,6 +34,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     sinks: tuple[Address, ...]
     owners: tuple[OwnerLook, ...]
+
+    @property
+    def file_mode(self) -> int:
+        """Return the mode of the files that are made."""
+        return self.sinks[0].options.file_mode
 
     @property
     def meant_for(self) -> set[str]:
@@ -77,9 +83,13 @@ def plan_rescue(directory: Path, target: Address, *, unprocessed: bool = False) 
 def prepare_rescue(load: Load) -> None:
     """Let the new sink begin where the sinks that the records were meant for have all got to."""
     names = [sink.name for sink in load.sinks]
+    role = None
+    if any(look.is_external for look in load.owners):
+        role = Role.take(DELIVERY, load.directory, load.fingerprint, file_mode=load.file_mode)
     for look in load.owners:
-        owner = Owner.take(look.path)
+        owner = Owner.take(look.path, file_mode=load.file_mode) if role is not None or not look.is_external else None
         if owner is None:
+            # It lives after all, or a drain delivers it.
             continue
         try:
             known = owner.load_positions(look.sinks)
@@ -91,6 +101,8 @@ def prepare_rescue(load: Load) -> None:
             owner.save_positions({**known, **new})
         finally:
             owner.release()
+    if role is not None:
+        role.release()
 
 
 def deliver(load: Load, *, patience_s: float, tell: Callable[[FlushResult], None]) -> FlushResult:
@@ -110,6 +122,11 @@ def deliver(load: Load, *, patience_s: float, tell: Callable[[FlushResult], None
         # Counted after the last step; what a sink does not take stays where it is.
         result = road.close(SLICE_S)
     return result
+
+
+def steps() -> tuple[Processor, ...]:
+    """Return what is done to records here on their way: what every collector does, and no application's own steps."""
+    return (normalise(costed_by_settings()),)
 
 
 def _dead(directory: Path, plan: Plan, *, unprocessed: bool) -> list[list[OwnerLook]]:
@@ -148,9 +165,11 @@ def _road_options(load: Load) -> RoadOptions:
         directory=load.directory,
         fingerprint=load.fingerprint,
         sinks=[SinkSpec(one.name, plugins.sink_builder(one)) for one in load.sinks],
-        processors=(normalise(costed_by_settings()),),
+        processors=steps(),
         delivery=DeliveryOptions(),
-        file_mode=load.sinks[0].options.file_mode,
+        file_mode=load.file_mode,
+        # A rescue leads elsewhere than the living mean.
+        follow=False,
     )
     # Nothing is recorded here: a journal in memory leaves no folder behind.
     return RoadOptions(writer=writer, durability="memory")

@@ -34,6 +34,11 @@ def say_json(value: Any) -> None:
     out.print(json.dumps(value, indent=2, default=str, ensure_ascii=not _speaks_unicode()), soft_wrap=True)
 
 
+def say_raw(text: str) -> None:
+    """Write text for programs, as it is."""
+    out.file.write(text)
+
+
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Iterable[str] = ()) -> None:
     """Write a table; the columns in ``numbers`` are set to the right."""
     right = frozenset(numbers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +10,7 @@ import typer
 
 from aicore_obs import plugins
 from aicore_obs.cli import screen
+from aicore_obs.cli.metrics import metrics
 from aicore_obs.cli.places import (
     DEFAULT_SCHEMA,
     JournalOption,
@@ -22,8 +22,7 @@ from aicore_obs.cli.places import (
 )
 from aicore_obs.errors import StoreError
 from aicore_obs.model.filter import Filter
-from aicore_obs.pipeline.dead_letters import DeadLetters
-from aicore_obs.pipeline.survey import OwnerLook, survey
+from aicore_obs.pipeline.survey import JournalLook, OwnerLook, look_at
 from aicore_obs.protocols import Address
 
 _COLUMNS = ("timestamp", "status", "total_tokens")
@@ -43,7 +42,7 @@ class StoreNumbers(msgspec.Struct, kw_only=True):
     problem: str | None = None
 
 
-def stats(
+def stats(  # noqa: PLR0913 - a command has the options that it has
     stores: StoresArgument = None,
     journal: JournalOption = None,
     *,
@@ -51,23 +50,43 @@ def stats(
         bool, typer.Option("--all", help="The journals of every process of this user on this machine, too.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_metrics: Annotated[
+        bool, typer.Option("--prometheus", help="The journals as metrics in Prometheus' text format.")
+    ] = False,
+    max_age_s: Annotated[
+        float | None,
+        typer.Option(
+            "--max-age",
+            metavar="SECONDS",
+            min=0,
+            help="For probes: exit with 1 when a record has waited for longer than this.",
+            show_default=False,
+        ),
+    ] = None,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
-    """Show the counts of a store, and what waits in its journals."""
+    """Show the counts of a store, and what waits in its journals.
+
+    Only the journals are looked at, and no store is opened, with --journal, --prometheus or --max-age, and with --all
+    where no store is named.
+    """
     places = addresses(stores or [], db_schema)
-    numbers = [] if journal is not None else [numbers_of(place) for place in places]
+    only_journals = journal is not None or as_metrics or max_age_s is not None or (everything and not stores)
+    numbers = [] if only_journals else [numbers_of(place) for place in places]
     directories = journal_directories(places, journal)
     if everything:
         directories += [one for one in state_journals() if one not in directories]
-    if as_json:
-        screen.say_json(
-            {"stores": msgspec.to_builtins(numbers), "journals": [_journal_as_data(one) for one in directories]}
-        )
+    looks = [look_at(directory) for directory in directories]
+    if as_metrics:
+        screen.say_raw(metrics(looks))
+    elif as_json:
+        screen.say_json({"stores": msgspec.to_builtins(numbers), **_journals_as_data(looks)})
     else:
         _show_stores(numbers)
-        for directory in directories:
-            _show_journal(directory)
-    if any(one.problem for one in numbers):
+        for look in looks:
+            _show_journal(look)
+    oldest = max((look.oldest_pending_s or 0.0 for look in looks), default=0.0)
+    if any(one.problem for one in numbers) or (max_age_s is not None and oldest > max_age_s):
         raise typer.Exit(1)
 
 
@@ -103,16 +122,19 @@ def _show_stores(numbers: Sequence[StoreNumbers]) -> None:
             screen.complain(one.problem)
 
 
-def _show_journal(directory: Path) -> None:
-    looks, letters = survey(directory), len(DeadLetters(directory).all())
-    screen.say(f"\nJournal {directory}: {screen.counted(letters, 'dead letter')}")
-    columns = ("owner", "state", "pid", "host", "created", "bytes", "pending")
-    screen.show(columns, map(_row, looks), numbers=("pid", "bytes"))
+def _show_journal(look: JournalLook) -> None:
+    room = f"{screen.size(look.bytes)} of {screen.size(look.max_bytes)}"
+    screen.say(f"\nJournal {look.directory}: {room}, {screen.counted(look.dead_letters, 'dead letter')}")
+    if look.drain_alive is False:
+        screen.say("Processes that only append live here, and nobody delivers: is `aicore-obs drain --watch` running?")
+    columns = ("owner", "state", "pid", "host", "created", "bytes", "pending", "oldest", "last error")
+    screen.show(columns, map(_row, look.owners), numbers=("pid", "bytes", "oldest"))
 
 
 def _row(look: OwnerLook) -> tuple[Any, ...]:
     header = look.header
     pending = ", ".join(f"{sink}: {count}" for sink, count in look.pending.items())
+    errors = "; ".join(f"{sink}: {one.error}" for sink, one in look.positions.items() if one.error is not None)
     return (
         look.path.name,
         _state(look),
@@ -121,29 +143,50 @@ def _row(look: OwnerLook) -> tuple[Any, ...]:
         header.created[:19] if header else "",
         screen.size(look.bytes),
         pending or "nothing yet",
+        "" if look.oldest_pending_s is None else f"{look.oldest_pending_s:.0f} s",
+        errors,
     )
 
 
 def _state(look: OwnerLook) -> str:
     if look.alive:
-        return "alive"
+        return "alive, appends only" if look.is_external else "alive"
     return "dead, of a newer version" if look.is_newer else "dead"
 
 
-def _journal_as_data(directory: Path) -> dict[str, Any]:
-    owners = [
-        {
-            "owner": look.path.name,
-            "alive": look.alive,
-            "newer": look.is_newer,
-            "pid": look.header.pid if look.header else None,
-            "host": look.header.host if look.header else None,
-            "created": look.header.created if look.header else None,
-            "sinks": list(look.sinks),
-            "bytes": look.bytes,
-            "pending": look.pending,
-        }
-        for look in survey(directory)
-    ]
-    letters = len(DeadLetters(directory).all())
-    return {"directory": str(directory), "dead_letters": letters, "owners": owners}
+def _journals_as_data(looks: Sequence[JournalLook]) -> dict[str, Any]:
+    ages = [look.oldest_pending_s for look in looks if look.oldest_pending_s is not None]
+    return {"oldest_pending_seconds": max(ages, default=None), "journals": [_journal_as_data(look) for look in looks]}
+
+
+def _journal_as_data(look: JournalLook) -> dict[str, Any]:
+    return {
+        "directory": str(look.directory),
+        "bytes": look.bytes,
+        "max_bytes": look.max_bytes,
+        "oldest_pending_seconds": look.oldest_pending_s,
+        "drain_alive": look.drain_alive,
+        "dead_letters": look.dead_letters,
+        "owners": [_owner_as_data(one) for one in look.owners],
+    }
+
+
+def _owner_as_data(look: OwnerLook) -> dict[str, Any]:
+    header, positions = look.header, look.positions.items()
+    return {
+        "owner": look.path.name,
+        "alive": look.alive,
+        "newer": look.is_newer,
+        "writer": None if header is None else "external" if header.external else "internal",
+        "pid": header.pid if header else None,
+        "host": header.host if header else None,
+        "created": header.created if header else None,
+        "sinks": list(look.sinks),
+        "bytes": look.bytes,
+        "pending": look.pending,
+        "oldest_pending_seconds": look.oldest_pending_s,
+        "stored": {sink: one.stored for sink, one in positions},
+        "dead_lettered": {sink: one.dead_lettered for sink, one in positions},
+        "dropped": {sink: one.dropped for sink, one in positions},
+        "last_error": {sink: one.error for sink, one in positions},
+    }

@@ -27,10 +27,20 @@ class Allowance:
     ``ours`` is our own folder in it: what that holds is counted exactly, by the journal, and not looked up.
     """
 
-    def __init__(self, directory: Path | None, max_bytes: int, *, ours: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        max_bytes: int,
+        *,
+        ours: Path | None = None,
+        shares: int = 8,
+        max_segment_bytes: int = MAX_SEGMENT_BYTES,
+    ) -> None:
         self._directory = directory
         self.ours = ours
         self._max_bytes = max_bytes
+        self._shares = shares
+        self._max_segment_bytes = max_segment_bytes
         self._freed = threading.Condition()
         self._others = 0
         self._looked = 0.0
@@ -40,7 +50,7 @@ class Allowance:
     @property
     def segment_bytes(self) -> int:
         """Return how large a segment may get, so that a drained journal takes a fraction of the cap."""
-        return max(MIN_SEGMENT_BYTES, min(MAX_SEGMENT_BYTES, self.cap // 8))
+        return max(MIN_SEGMENT_BYTES, min(self._max_segment_bytes, self.cap // self._shares))
 
     def admits(self, held: int, more: int) -> bool:
         """Return whether our journal, which holds ``held`` bytes, may take ``more``."""

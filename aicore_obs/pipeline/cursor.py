@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-
-import msgspec
+from contextlib import suppress
 
 from aicore_obs.guard import log_window
 from aicore_obs.pipeline.chunk import Source
-from aicore_obs.pipeline.dead_letters import DeadLetter
 from aicore_obs.pipeline.owners import Position, SinkPosition
-from aicore_obs.pipeline.processors import Prepared
-
-
-class Ready(msgspec.Struct, kw_only=True):
-    """A batch that is decoded and processed; it shrinks as its records are settled. ``next`` is the place after it."""
-
-    start: Position
-    next: Position
-    letters: list[DeadLetter]
-    dropped: list[str]
-    todo: list[list[tuple[Prepared, Position]]]
-    newer: bool
+from aicore_obs.pipeline.ready import Ready
 
 
 class Cursor:
@@ -45,12 +31,16 @@ class Cursor:
         self.ours = ours
         self._save = save
         self._passed = passed
-        # What a crash may have left half-written is looked for until the whole journal has been delivered.
+        # What a crash may have left half-written is looked for until all has been delivered that was there then: the
+        # whole journal, or what a journal that grows held when we came.
         self._keep_note = position.noted is not None and not ours
+        self.noted_until: Position | None = None
         self.held = False
+        # No further batch is taken from here; ``busy`` while one is on its way.
+        self.retired = False
+        self.busy = False
         self.ready: Ready | None = None
         self.ahead: Ready | None = None
-        self.waiting_since: float | None = None
 
     @property
     def at(self) -> Position:
@@ -59,7 +49,7 @@ class Cursor:
 
     def has_more(self) -> bool:
         """Return whether records wait."""
-        return not self.held and self.position.at < self.source.end()
+        return not (self.held or self.retired) and self.position.at < self.source.end()
 
     def note(self, value: int) -> None:
         """Keep a sink's note of where it begins to write; the first one of an unsettled batch counts."""
@@ -75,7 +65,8 @@ class Cursor:
     def advance(self, at: Position) -> None:
         """Everything before ``at`` is settled."""
         self.position.at = at
-        self.waiting_since = time.time() if self.has_more() else None
+        if self.noted_until is not None and at >= self.noted_until:
+            self._keep_note = False
         if not self._keep_note:
             self.position.noted = None
         try:
@@ -84,3 +75,10 @@ class Cursor:
             # The old ones stay, and the next start delivers a little again.
             log_window.warn("positions", f"positions of the journal cannot be kept: {error}")
         self._passed()
+
+    def tell(self, error: str | None) -> None:
+        """Keep why the sink takes nothing, for whoever looks at the journal from outside."""
+        if self.position.error != error:
+            self.position.error = error
+            with suppress(OSError):
+                self._save()

@@ -15,6 +15,7 @@ import msgspec
 from filelock import FileLock
 
 from aicore_obs.model.ids import utc_now
+from aicore_obs.pipeline.owners import FILE_MODE, give_mode
 
 FILE_NAME = "dead-letters.jsonl"
 LOCK_NAME = "dead-letters.lock"
@@ -61,7 +62,7 @@ def for_damage(sink: str, reason: str, error: str, damaged: bytes) -> DeadLetter
 class DeadLetters:
     """The dead letters of one journal directory. Methods raise OSError when the disk does not take it."""
 
-    def __init__(self, directory: Path, *, file_mode: int = 0o600) -> None:
+    def __init__(self, directory: Path, *, file_mode: int = FILE_MODE) -> None:
         self.path = directory / FILE_NAME
         self._lock_path = directory / LOCK_NAME
         self._file_mode = file_mode
@@ -73,6 +74,7 @@ class DeadLetters:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             fd = os.open(self.path, flags, self._file_mode)
             try:
+                give_mode(fd, self._file_mode)
                 size = os.fstat(fd).st_size
                 if size and _byte_at(fd, size - 1) != b"\n":
                     # Somebody died in the middle of a letter.

@@ -5,8 +5,7 @@ Every sink has a delivery of its own, with its own position in every journal, so
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import anyio
@@ -17,20 +16,19 @@ from aicore_obs.errors import SinkRejected, SinkUnavailable
 from aicore_obs.guard import attempt_all, attempt_async, log_window
 from aicore_obs.model.record import Record
 from aicore_obs.pipeline.chunk import Source
-from aicore_obs.pipeline.cursor import Cursor, Ready
-from aicore_obs.pipeline.dead_letters import DeadLetter, for_damage, for_record
+from aicore_obs.pipeline.cursor import Cursor
+from aicore_obs.pipeline.dead_letters import DeadLetter, for_record
 from aicore_obs.pipeline.owners import Position
-from aicore_obs.pipeline.processors import Prepared, prepare
+from aicore_obs.pipeline.processors import Prepared
+from aicore_obs.pipeline.ready import DEAD, Ready, made_ready, said
 from aicore_obs.pipeline.stats import SinkStats
 from aicore_obs.protocols import Batch, Processor, Sink
 
 # How often a sink that is not one of ours may fail for an unknown reason before single rows are suspected.
 FOREIGN_TRIES = 3
-# Records that are prepared before the interpreter lock is given up: about 150 µs of work. A sleep of nothing costs the
-# same again, but lets a thread in that has waited for the lock.
-SLICE = 12
 # The longest pause between tries while a flush waits.
 HURRY_S = 0.25
+NO_DISK = "no disk for dead letters"
 
 
 class Bell:
@@ -92,6 +90,8 @@ class Delivery:
         self._options = options
         self._turn = 0
         self._asleep = False
+        self._resting = False
+        self._rested = anyio.Event()
         self._wake = anyio.Event()
         self._progress = anyio.Event()
         self._foreign_failures = 0
@@ -99,8 +99,8 @@ class Delivery:
     # -- the loop ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Deliver for ever; ends by cancellation."""
-        while True:
+        """Deliver until :meth:`rest`, or until cancelled."""
+        while not self._resting:
             cursor = self._next_cursor()
             if cursor is None:
                 await self._sleep()
@@ -110,11 +110,18 @@ class Delivery:
             outcome = await attempt_async(self._step, cursor)
             if outcome.error is not None:
                 # Not the sink's fault but ours or the disk's: keep everything where it is and come back.
-                self.last_error = _said(outcome.error)
+                self.last_error = said(outcome.error)
                 log_window.warn(f"step {self.name}", f"delivery to {self.name} stumbled: {self.last_error}")
                 await self._pause(1.0)
             self._services.after_step()
             self._tell_progress()
+        self._rested.set()
+
+    async def rest(self) -> None:
+        """Take no further batch; return when the one that is on its way has arrived."""
+        self._resting = True
+        self.hasten()
+        await self._rested.wait()
 
     def _next_cursor(self) -> Cursor | None:
         """Return where records wait. Journals take turns: load without end in one must not starve another."""
@@ -172,14 +179,17 @@ class Delivery:
         What is left of a step that stumbles stays in ``cursor.ready``, so that nothing is counted twice.
         """
         ready = cursor.ready = cursor.ready or self._made_ready(cursor.source, cursor.at)
-        cursor.waiting_since = cursor.waiting_since or time.time()
-        async with anyio.create_task_group() as tasks:
-            if not ready.newer and ready.next < cursor.source.end():
-                tasks.start_soon(self._look_ahead, cursor, ready.next)
-            await self._settle(cursor, ready)
+        cursor.busy = True
+        try:
+            async with anyio.create_task_group() as tasks:
+                if not ready.newer and ready.next < cursor.source.end():
+                    tasks.start_soon(self._look_ahead, cursor, ready.next)
+                await self._settle(cursor, ready)
+        finally:
+            cursor.busy = False
         cursor.held = ready.newer
         if cursor.at < ready.next:
-            cursor.advance(ready.next)
+            self._advance(cursor, ready, ready.next)
         cursor.ready = cursor.ahead if cursor.ahead is not None and cursor.ahead.start == cursor.at else None
         cursor.ahead = None
 
@@ -189,39 +199,15 @@ class Delivery:
         cursor.ahead = attempt_all(self._made_ready, cursor.source, at).value
 
     def _made_ready(self, source: Source, at: Position) -> Ready:
-        chunk = source.read(at, self._options.batch_bytes)
-        lines = chunk.lines[: self._options.batch_records]
-        ends = list(chunk.ends[: self._options.batch_records])
-        whole = len(lines) == len(chunk.lines)
-        prepared = list(_prepared(lines, self._processors))
-        newer = next((index for index, one in enumerate(prepared) if one.newer), None)
-        if newer is not None:
-            # Written by a newer program: leave it and what follows for that one.
-            prepared, ends, whole = prepared[:newer], ends[:newer], False
-        letters = [
-            for_record(self.name, "processor", _said(one.failed), line)
-            for line, one in zip(lines, prepared, strict=False)
-            if one.failed is not None
-        ]
-        stop = chunk.next if whole else (ends[-1] if ends else at)
-        letters += [
-            for_damage(self.name, "damaged", "no whole frame in the journal", piece)
-            for end, piece in chunk.damaged
-            if end <= stop
-        ]
-        rows = [(one, end) for one, end in zip(prepared, ends, strict=True) if one.record is not None]
-        return Ready(
-            start=at,
-            next=stop,
-            letters=letters,
-            dropped=[one.dropped for one in prepared if one.dropped is not None],
-            todo=[rows] if rows else [],
-            newer=newer is not None,
+        limits = self._options
+        return made_ready(
+            self.name, source, at, self._processors, max_bytes=limits.batch_bytes, max_records=limits.batch_records
         )
 
     async def _settle(self, cursor: Cursor, ready: Ready) -> None:
         """Write what is to be written, in order; a batch that is rejected is split until the one row is found."""
-        await self._to_dead_letters(ready.letters)
+        if not await self._to_dead_letters(ready.letters):
+            ready.aside = [(end, reason or NO_DISK) for end, reason in ready.aside]
         for reason in ready.dropped:
             self.drop(reason, 1)
         ready.letters, ready.dropped = [], []
@@ -234,10 +220,18 @@ class Delivery:
                 continue
             if error is None:
                 self.stored += len(part)
+                cursor.position.stored += len(part)
             else:
-                await self._to_dead_letters([for_record(self.name, "rejected", _said(error), part[0][0].line)])
+                letter = for_record(self.name, "rejected", said(error), part[0][0].line)
+                kept = await self._to_dead_letters([letter])
+                ready.aside.append((part[0][1], DEAD if kept else NO_DISK))
             ready.todo.pop()
-            cursor.advance(part[-1][1])
+            self._advance(cursor, ready, part[-1][1])
+
+    def _advance(self, cursor: Cursor, ready: Ready, at: Position) -> None:
+        ready.count_until(at, cursor.position)
+        cursor.position.error = self.last_error
+        cursor.advance(at)
 
     def drop(self, reason: str, count: int) -> None:
         """Count records that this sink will not get."""
@@ -248,16 +242,18 @@ class Delivery:
         self.lost += count
         self.drop(reason, count)
 
-    async def _to_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        if letters:
-            if await self._services.keep_aside(letters):
-                self.dead_lettered += len(letters)
-            else:
-                self.lose("no disk for dead letters", len(letters))
-            self.last_error = f"{letters[-1].reason}: {letters[-1].error}"
-            log_window.warn(
-                f"dead {self.name}", f"{len(letters)} records kept aside for {self.name}: {letters[-1].error}"
-            )
+    async def _to_dead_letters(self, letters: Sequence[DeadLetter]) -> bool:
+        """Keep letters aside; return whether there is a place for them."""
+        if not letters:
+            return True
+        kept = await self._services.keep_aside(letters)
+        if kept:
+            self.dead_lettered += len(letters)
+        else:
+            self.lose(NO_DISK, len(letters))
+        self.last_error = f"{letters[-1].reason}: {letters[-1].error}"
+        log_window.warn(f"dead {self.name}", f"{len(letters)} records kept aside for {self.name}: {letters[-1].error}")
+        return kept
 
     async def _write(self, cursor: Cursor, rows: Sequence[tuple[Prepared, Position]]) -> Exception | None:
         """Write one batch, trying for ever while the sink is unavailable; return why it was rejected, if it was."""
@@ -299,8 +295,8 @@ class Delivery:
             raise SinkUnavailable(f"no answer within {self._options.write_timeout_s} s") from error
         self._foreign_failures += 1
         if self._foreign_failures < (FOREIGN_TRIES if many else 2 * FOREIGN_TRIES):
-            raise SinkUnavailable(_said(error)) from error
-        raise SinkRejected(_said(error)) from error
+            raise SinkUnavailable(said(error)) from error
+        raise SinkRejected(said(error)) from error
 
     async def _open_and_write(self, batch: Batch) -> None:
         with anyio.fail_after(self._options.write_timeout_s):
@@ -310,7 +306,7 @@ class Delivery:
                     raise opened.error
                 if opened.error is not None:
                     # Whatever keeps a sink from opening says nothing about the rows.
-                    raise SinkUnavailable(_said(opened.error)) from opened.error
+                    raise SinkUnavailable(said(opened.error)) from opened.error
                 self._open = True
             await cast("Sink", self._sink).write(batch)
 
@@ -328,8 +324,10 @@ class Delivery:
 
     def _failed(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self.last_error = _said(error)
-        log_window.warn(f"unavailable {self.name}", f"{self.name} takes nothing now, records wait: {_said(error)}")
+        self.last_error = said(error)
+        for cursor in self.cursors:
+            cursor.tell(self.last_error)
+        log_window.warn(f"unavailable {self.name}", f"{self.name} takes nothing now, records wait: {said(error)}")
         self._tell_progress()
 
     @property
@@ -349,22 +347,7 @@ class Delivery:
         )
 
 
-def _prepared(lines: Sequence[bytes], processors: Sequence[Processor]) -> Iterator[Prepared]:
-    """Yield each line prepared, and give up the interpreter lock every few: the application goes first."""
-    for index, line in enumerate(lines):
-        yield prepare(line, processors[0], processors[1:])
-        if index % SLICE == 0:
-            time.sleep(0)
-
-
 def _record(one: Prepared) -> Record:
     if one.record is None:
         raise AssertionError("only rows with a record are handed over")
     return one.record
-
-
-def _said(error: BaseException | None) -> str:
-    """Return what an error says; of a group of them, the first."""
-    if isinstance(error, BaseExceptionGroup):
-        return _said(error.exceptions[0])
-    return f"{type(error).__name__}: {error}" if error is not None else "unknown"

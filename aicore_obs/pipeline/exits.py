@@ -25,7 +25,7 @@ class Leaving(Protocol):
     def forget(self) -> None:
         """In a forked child: let go of what is the parent's."""
 
-    def flush(self, timeout_s: float) -> object:
+    def leave(self, timeout_s: float) -> object:
         """Deliver what there is; more may come."""
 
     def end(self, timeout_s: float) -> object:
@@ -72,7 +72,7 @@ def _forget_all() -> None:
 
 
 def _drain_all() -> None:
-    _within_deadline(lambda one, timeout_s: one.flush(timeout_s))
+    _within_deadline(lambda one, timeout_s: one.leave(timeout_s))
     if _skips_exit_handlers():
         _end_all()
 

@@ -21,7 +21,7 @@ from aicore_obs.model.ids import utc_now
 from aicore_obs.model.record import FIRST_VERSION
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.chunk import Chunk, read_chunk
-from aicore_obs.pipeline.owners import START, Owner, Position
+from aicore_obs.pipeline.owners import FILE_MODE, START, Owner, Position, give_mode
 from aicore_obs.pipeline.segment import SEGMENT_FORMAT, Piece, SegmentHeader, frame, segment_start, split
 
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -41,7 +41,9 @@ CLOSED = Refused("closed")
 class FileJournal:
     """The journal of one road on disk."""
 
-    def __init__(self, owner: Owner, *, header: SegmentHeader, allowance: Allowance, file_mode: int = 0o600) -> None:
+    def __init__(
+        self, owner: Owner, *, header: SegmentHeader, allowance: Allowance, file_mode: int = FILE_MODE
+    ) -> None:
         self.owner = owner
         self._header = segment_start(header)
         self._allowance = allowance
@@ -111,6 +113,7 @@ class FileJournal:
         path = self.owner.segment(self._number + 1)
         fd = os.open(path, _OPEN_FLAGS, self._file_mode)
         try:
+            give_mode(fd, self._file_mode)
             _write_whole(fd, self._header, 0)
         except OSError:
             os.close(fd)
@@ -195,7 +198,7 @@ class FileJournal:
                 os.close(self._fd)
                 self._fd = -1
             if not whole:
-                self.owner = Owner.create(self.owner.path.parent)
+                self.owner = Owner.create(self.owner.path.parent, file_mode=self._file_mode)
                 self._allowance.ours = self.owner.path
             self.bytes = 0
 
@@ -330,7 +333,14 @@ def _write_whole(fd: int, data: bytes, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def header_of(fingerprint: str, sinks: Sequence[str], processors: Sequence[str] = ()) -> SegmentHeader:
+def header_of(
+    fingerprint: str,
+    sinks: Sequence[str],
+    processors: Sequence[str] = (),
+    *,
+    external: bool = False,
+    max_bytes: int = 0,
+) -> SegmentHeader:
     """Return the header of the segments that this process writes."""
     return SegmentHeader(
         format=SEGMENT_FORMAT,
@@ -341,4 +351,6 @@ def header_of(fingerprint: str, sinks: Sequence[str], processors: Sequence[str] 
         host=platform.node(),
         created=utc_now().isoformat(),
         processors=tuple(processors),
+        external=external,
+        max_bytes=max_bytes,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,9 +22,10 @@ from aicore_obs.model.ids import new_id
 LOCK_NAME = "lock"
 POSITIONS_NAME = "positions.json"
 SEGMENT_SUFFIX = ".seg"
-DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
 # Neighbours that come and go get in the way of a new folder now and then, and not for long.
 _CREATE_TRIES = 100
+_READ_TRIES = 3
 _POSITIONS_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 Position = tuple[int, int]
@@ -33,30 +35,57 @@ START: Position = (0, 0)
 
 
 class SinkPosition(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """How far one sink is: everything before ``at`` is committed. ``noted`` is the sink's own note (see Batch)."""
+    """How far one sink is: everything before ``at`` is committed. ``noted`` is the sink's own note (see Batch).
+
+    The counts say what became of the records before ``at``, so that a process whose records somebody else delivers can
+    tell. ``error`` is why the sink takes nothing now.
+    """
 
     at: Position = START
     noted: int | None = None
+    stored: int = 0
+    dead_lettered: int = 0
+    dropped: dict[str, int] = {}
+    error: str | None = None
+
+    @property
+    def settled(self) -> int:
+        """Return how many records need nothing more."""
+        return self.stored + self.dead_lettered + sum(self.dropped.values())
+
+    def drop(self, reason: str, count: int) -> None:
+        """Count records that the sink will not get."""
+        self.dropped = {**self.dropped, reason: self.dropped.get(reason, 0) + count}
+
+
+class _Kept(msgspec.Struct):
+    """The file of positions: its text, and the CRC-32 of that; who reads it may meet its writer in the middle."""
+
+    sinks: msgspec.Raw
+    check: int
 
 
 class Owner:
     """One folder of a journal's directory, with its lock held by us."""
 
-    def __init__(self, path: Path, lock: FileLock) -> None:
+    def __init__(self, path: Path, lock: FileLock, *, file_mode: int = FILE_MODE) -> None:
         self.path = path
         self._lock = lock
+        self._file_mode = file_mode
         self._others: dict[str, SinkPosition] = {}
 
     @classmethod
-    def create(cls, directory: Path) -> Owner:
+    def create(cls, directory: Path, *, file_mode: int = FILE_MODE) -> Owner:
         """Make and lock a folder of our own. Raises OSError when the directory cannot be written."""
         error: OSError | None = None
         for _ in range(_CREATE_TRIES):
             path = directory / new_id()
             try:
-                directory.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
-                path.mkdir(mode=DIRECTORY_MODE)
-                owner = cls._locked(path)
+                if not directory.is_dir():
+                    with suppress(FileExistsError):
+                        _make_folder(directory, file_mode, parents=True)
+                _make_folder(path, file_mode)
+                owner = cls._locked(path, file_mode)
             except (FileNotFoundError, FileExistsError) as gone:
                 # A neighbour that left has removed the directory, empty as it was, between our steps.
                 error = gone
@@ -67,21 +96,34 @@ class Owner:
         raise error or FileExistsError(errno.EEXIST, "every new folder was taken by somebody else", str(directory))
 
     @classmethod
-    def take(cls, path: Path) -> Owner | None:
+    def take(cls, path: Path, *, file_mode: int = FILE_MODE) -> Owner | None:
         """Return the folder with its lock held, None when its owner lives or it is gone."""
         try:
-            return cls._locked(path) if path.is_dir() else None
+            return cls._locked(path, file_mode) if path.is_dir() else None
         except OSError:
             return None
 
     @classmethod
-    def _locked(cls, path: Path) -> Owner | None:
-        lock = FileLock(path / LOCK_NAME, timeout=0, thread_local=False, mode=0o600)
+    def of_another(cls, path: Path, *, file_mode: int = FILE_MODE) -> Owner:
+        """Return the folder of somebody who lives; its lock is not held by us."""
+        return cls(path, _lock_of(path, file_mode), file_mode=file_mode)
+
+    def claim(self) -> bool:
+        """Take the lock of a folder of somebody else; return whether that one has died."""
+        try:
+            self._lock.acquire()
+        except (Timeout, OSError):
+            return False
+        return True
+
+    @classmethod
+    def _locked(cls, path: Path, file_mode: int) -> Owner | None:
+        lock = _lock_of(path, file_mode)
         try:
             lock.acquire()
         except Timeout:
             return None
-        return cls(path, lock)
+        return cls(path, lock, file_mode=file_mode)
 
     def is_whole(self) -> bool:
         """Return whether the folder and its lock are still there; without its lock a neighbour takes us for dead."""
@@ -104,7 +146,7 @@ class Owner:
         noted = None
         known: dict[str, SinkPosition] = {}
         try:
-            known = msgspec.json.decode((self.path / POSITIONS_NAME).read_bytes(), type=dict[str, SinkPosition])
+            known = read_positions(self.path)
         except FileNotFoundError:
             pass
         except msgspec.DecodeError:
@@ -119,9 +161,11 @@ class Owner:
         file systems that flush on it. Where power is lost the file may be torn; then everything is looked at again.
         Positions of sinks that were not asked for when they were loaded stay: a rescue may end half-way.
         """
-        data = msgspec.json.encode({**self._others, **positions})
-        fd = os.open(self.path / POSITIONS_NAME, _POSITIONS_FLAGS, 0o600)
+        text = msgspec.json.encode({**self._others, **positions})
+        data = msgspec.json.encode(_Kept(sinks=msgspec.Raw(text), check=zlib.crc32(text)))
+        fd = os.open(self.path / POSITIONS_NAME, _POSITIONS_FLAGS, self._file_mode)
         try:
+            give_mode(fd, self._file_mode)
             # Spaces behind a shorter text; JSON does not mind them.
             size = os.fstat(fd).st_size
             if os.write(fd, data.ljust(size)) < len(data):
@@ -153,6 +197,48 @@ class Owner:
     def _delete_lock_and_folder(self) -> None:
         (self.path / LOCK_NAME).unlink(missing_ok=True)
         self.path.rmdir()
+
+
+def _lock_of(path: Path, file_mode: int) -> FileLock:
+    return FileLock(path / LOCK_NAME, timeout=0, thread_local=False, mode=file_mode)
+
+
+def read_positions(path: Path) -> dict[str, SinkPosition]:
+    """Return the positions in an owner's folder as they are now.
+
+    Raises:
+        FileNotFoundError: none were ever kept.
+        msgspec.DecodeError: they are damaged.
+    """
+    for _ in range(_READ_TRIES):
+        # Whoever delivers may be writing them just now.
+        with suppress(msgspec.DecodeError):
+            return _kept_positions(path)
+    return _kept_positions(path)
+
+
+def _kept_positions(path: Path) -> dict[str, SinkPosition]:
+    kept = msgspec.json.decode((path / POSITIONS_NAME).read_bytes(), type=_Kept)
+    if zlib.crc32(kept.sinks) != kept.check:
+        raise msgspec.DecodeError("the check does not fit")
+    return msgspec.json.decode(kept.sinks, type=dict[str, SinkPosition])
+
+
+def _make_folder(path: Path, file_mode: int, *, parents: bool = False) -> None:
+    """Make a folder that those may use who may use files of ``file_mode``."""
+    mode = file_mode | (file_mode & 0o444) >> 2
+    path.mkdir(parents=parents, mode=mode)
+    if file_mode != FILE_MODE:
+        # What the umask took away; the bit that hands the group on stays.
+        path.chmod(path.stat().st_mode & 0o7000 | mode)
+
+
+def give_mode(fd: int, file_mode: int) -> None:
+    """Give an open file of ours the mode that was asked for, whatever the umask took away."""
+    if file_mode != FILE_MODE and hasattr(os, "fchmod"):
+        # Of another user's file: whoever made it has done this.
+        with suppress(PermissionError):
+            os.fchmod(fd, file_mode)
 
 
 def segment_numbers(path: Path) -> list[int]:

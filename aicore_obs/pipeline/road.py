@@ -6,6 +6,7 @@ same sinks and the same options.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -44,6 +45,7 @@ class RoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     block_timeout_s: float = 1.0
     journal_max_bytes: int = 1024 * 1024 * 1024
     memory_max_bytes: int = 256 * 1024 * 1024
+    external: bool = False
 
 
 class Road:
@@ -54,10 +56,13 @@ class Road:
         self._lock = ForkLock()
         self._closed = False
         self._writes = True
-        import_backend()
+        self._prepare()
         self._begin()
         self._serve_neighbours()
         exits.add(self)
+
+    def _prepare(self) -> None:
+        import_backend()
 
     def _begin(self) -> None:
         """Make the journal; the writer's thread starts when there is something to do."""
@@ -66,9 +71,12 @@ class Road:
         self._bell = Bell()
         self._portal: Portal | None = None
         self._writer: Writer | None = None
-        self._allowance, self._journal = _journal_for(self._options)
+        self._allowance, self._journal = self._make_journal()
         # Last: other threads of a forked child look at it to see whether there is a journal of their own.
         self._pid = os.getpid()
+
+    def _make_journal(self) -> tuple[Allowance, FileJournal | MemoryJournal]:
+        return _journal_for(self._options)
 
     @property
     def sink_names(self) -> list[str]:
@@ -177,8 +185,11 @@ class Road:
 
     # -- flush, stats, close ---------------------------------------------------------------------------------------
 
-    def flush(self, timeout_s: float) -> FlushResult:
-        """Deliver everything that was accepted before; return the truth about it within ``timeout_s``."""
+    def flush(self, timeout_s: float, *, patience_s: float = math.inf) -> FlushResult:  # noqa: ARG002
+        """Deliver everything that was accepted before; return the truth about it within ``timeout_s``.
+
+        ``patience_s`` is for roads that others deliver for: how long to wait when nobody is there who does.
+        """
         if self._pid != os.getpid():
             self._begin_again()
         idle = self._portal is None and self._journal.mark()[1] == 0 and not self._neighbours()
@@ -239,9 +250,12 @@ class Road:
             journal=str(directory) if on_disk else None,
             journal_bytes=bytes_in(directory) if directory is not None and on_disk else self._journal.bytes,
             journal_max_bytes=self._allowance.cap,
-            oldest_pending_s=self._writer.oldest_pending_s() if self._writer is not None else None,
+            oldest_pending_s=self._oldest_pending_s(),
             sinks=sinks,
         )
+
+    def _oldest_pending_s(self) -> float | None:
+        return self._writer.oldest_pending_s() if self._writer is not None else None
 
     def close(self, timeout_s: float) -> FlushResult:
         """Flush, then end the writer. What could not be delivered waits in the journal for the next start."""
@@ -276,6 +290,10 @@ class Road:
     async def aflush(self, timeout_s: float) -> FlushResult:
         """Do as :meth:`flush`, and let other tasks run meanwhile."""
         return await anyio.to_thread.run_sync(self.flush, timeout_s, abandon_on_cancel=True)
+
+    def leave(self, timeout_s: float) -> object:
+        """Before the interpreter's exit: deliver; more may come."""
+        return self.flush(timeout_s)
 
     def end(self, timeout_s: float) -> None:
         """At the interpreter's exit: close; what is recorded later still, by others' exit handlers, is journaled."""
@@ -320,12 +338,13 @@ def _journal_for(options: RoadOptions) -> tuple[Allowance, FileJournal | MemoryJ
     writer = options.writer
     if writer.directory is not None and options.durability != "memory":
         try:
-            owner = Owner.create(writer.directory)
+            owner = Owner.create(writer.directory, file_mode=writer.file_mode)
         except OSError as error:
             _fall_back(options, writer.directory, error)
         else:
             allowance = Allowance(writer.directory, options.journal_max_bytes, ours=owner.path)
-            header = header_of(writer.fingerprint, [spec.name for spec in writer.sinks], own_names(writer.processors))
+            names, most = [spec.name for spec in writer.sinks], options.journal_max_bytes
+            header = header_of(writer.fingerprint, names, own_names(writer.processors), max_bytes=most)
             journal = FileJournal(owner, header=header, allowance=allowance, file_mode=writer.file_mode)
             return allowance, journal
     allowance = Allowance(None, min(options.journal_max_bytes, options.memory_max_bytes))

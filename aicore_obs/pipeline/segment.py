@@ -27,7 +27,8 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Who wrote a segment and where its records belong.
 
     ``sinks`` are names without credentials; ``processors`` are the names of the application's own steps, which nobody
-    else can run.
+    else can run. ``external``: the process only appends, and somebody else delivers while it lives. ``max_bytes`` is
+    the cap that the process was given, 0 where that is not known.
     """
 
     format: int
@@ -38,6 +39,8 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     host: str
     created: str
     processors: tuple[str, ...] = ()
+    external: bool = False
+    max_bytes: int = 0
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -71,6 +74,20 @@ def read_header(path: Path) -> SegmentHeader | None:
         return msgspec.json.decode(pieces[0].line, type=SegmentHeader)
     except msgspec.DecodeError:
         return None
+
+
+def holds_records(path: Path) -> bool:
+    """Return whether anything stands behind a segment's header: only then does its owner write here for good."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC) + FRAME_BYTES)
+            size = path.stat().st_size
+    except OSError:
+        return False
+    if len(start) < len(MAGIC) + FRAME_BYTES:
+        return False
+    _, length, _ = _FRAME.unpack_from(start, len(MAGIC))
+    return bool(size > len(start) + length)
 
 
 def split(data: bytes, *, final: bool) -> list[Piece]:

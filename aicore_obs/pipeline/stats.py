@@ -33,6 +33,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
     ``durability`` is the one in effect, which may be less than the default when no disk could be written.
     ``oldest_pending_s`` is the age of the oldest record that some sink does not have yet.
+    ``writer``: ``"external"`` where this process only appends; ``drain_alive`` then says whether somebody delivers
+    (None: cannot be told), and the numbers of the sinks are those that the deliverer has kept.
     """
 
     offered: int
@@ -45,6 +47,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     journal_max_bytes: int
     oldest_pending_s: float | None
     sinks: dict[str, SinkStats]
+    writer: str = "internal"
+    drain_alive: bool | None = None
 
 
 # Of a collector that is switched off.

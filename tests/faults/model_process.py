@@ -100,7 +100,7 @@ class Process:
 
     def adopted(self) -> list[Path]:
         """Return the folders of the dead that it delivers for."""
-        return [one.owner.path for one in self.writer._adopted]
+        return [one.owner.path for one in self.writer._others._adopted.values()]
 
     def append(self, line: bytes) -> Refused | None:
         """Offer one record."""
@@ -120,7 +120,10 @@ class Process:
         cursor = delivery._next_cursor()
         if cursor is None:
             return None, [], False
-        whose = next((one.owner.path for one in self.writer._adopted if one.journal is cursor.source), self.folder)
+        whose = next(
+            (one.owner.path for one in self.writer._others._adopted.values() if one.journal is cursor.source),
+            self.folder,
+        )
         sink = self.sinks[name]
         sink.given, sink.stop = [], stop
         sink.stopped = asyncio.Event()
@@ -138,13 +141,13 @@ class Process:
 
     def die(self) -> None:
         """Let go of every lock and file, as the operating system does for a killed process."""
-        for adopted in self.writer._adopted:
+        for adopted in self.writer._others._adopted.values():
             adopted.owner.release()
         self.journal.close(remove=False)
 
     def close(self) -> None:
         """End as a program does whose records have all arrived."""
         self.journal.seal()
-        for adopted in self.writer._adopted:
+        for adopted in self.writer._others._adopted.values():
             adopted.owner.release()
         self.journal.close(remove=all(self.pending(name) == 0 for name in SINKS))

@@ -19,13 +19,15 @@ from types import FrameType
 from typing import Any
 
 from aicore_obs import LlmOperationCollector
-from tests.faults.law import wait_until
+from tests.faults.law import assert_nothing_lost, wait_until
 from tests.faults.recorder import request, said
 
 RECORDS = 50
 WORKERS = 3
 FORKS = 6
 ROUNDS = 60
+BURSTS = 20
+FLUSH_S = 100.0
 INTERRUPTS = 500
 # A gather so long that what was recorded is still in the journal when the process dies.
 NEVER_S = 600.0
@@ -274,6 +276,36 @@ def prefork(arguments: Arguments) -> None:
     for _ in range(WORKERS):
         forked(worker)
     signal.pause()
+
+
+# -- processes that only append ----------------------------------------------------------------------------------------
+
+
+def append_and_flush(arguments: Arguments) -> None:
+    """Record in bursts while the law is looked at, and flush: what others have stored is known to the last record."""
+    collector = LlmOperationCollector(**arguments)
+    for _ in range(BURSTS):
+        record(collector, "appends")
+        assert_nothing_lost(collector.stats())
+    assert collector.flush(FLUSH_S), collector.stats()
+    stats = collector.stats()
+    assert_nothing_lost(stats)
+    assert [one.stored for one in stats.sinks.values()] == [BURSTS * RECORDS] * len(stats.sinks), stats
+    assert collector.close()
+
+
+def append_and_fork(arguments: Arguments) -> None:
+    """Record, fork workers that record and flush, as a preloading server does."""
+    collector = LlmOperationCollector(**arguments)
+    record(collector)
+
+    def child() -> None:
+        record(collector, "child")
+        assert collector.flush(FLUSH_S), collector.stats()
+
+    for pid in [forked(child) for _ in range(WORKERS)]:
+        child_exited_well(pid)
+    assert collector.flush(FLUSH_S), collector.stats()
 
 
 # -- collectors --------------------------------------------------------------------------------------------------------

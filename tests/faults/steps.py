@@ -66,7 +66,7 @@ STEPS = (
     Step("a new journal", {"pipeline/owners.py": ("create", "_locked"), "pipeline/road.py": ("_begin",)}),
     Step("the journal's write", {"pipeline/journal.py": ("append", "_write_whole"), "pipeline/road.py": ("append",)}),
     Step("a new segment", {"pipeline/journal.py": ("_rotate",)}),
-    Step("adopting", {"pipeline/writer.py": ("_look_at", "_take_over", "_deliver_for", "_let_go_of_delivered")}),
+    Step("adopting", {"pipeline/others.py": ("_look_at", "_take_over", "_deliver_for", "let_go_of_delivered")}),
     Step("mid-batch", {"stores/sql/sqlite.py": ("write", "_insert")}, ("sqlite",)),
     Step("mid-batch", {"sql/postgres.py": ("write", "_copy", "_others", "_insert", "_in_slices")}, ("postgresql",)),
     Step("mid-batch", {"json_file.py": ("_write", "_append", "_write_at", "_repaired_end", "_open", "_opened")}, FILES),

@@ -165,7 +165,7 @@ class Journals(RuleBasedStateMachine):
             return
         held = {path for one in self.alive for path in one.adopted()} | {one.folder for one in self.alive}
         dead = set(self.expected) - held
-        process.writer.adopt()
+        process.writer._others.look()
         taken = set(process.adopted())
         assert taken - held <= dead
         for path in dead - taken:
@@ -305,7 +305,7 @@ class Journals(RuleBasedStateMachine):
         last = self._started(2)
         self.adopt(last)
         self._deliver_all(last)
-        last.writer.adopt()
+        last.writer._others.look()
         assert list(owner_folders(self.directory)) == [last.folder]
         for name in SINKS:
             assert set(self.accepted) - self.hit[name] <= set(self.stores[name])

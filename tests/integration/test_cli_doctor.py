@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aicore_obs import LlmOperationCollector
-from aicore_obs.cli import journal_checks, store_checks
+from aicore_obs.cli import store_checks
 from aicore_obs.cli.app import app
+from aicore_obs.pipeline import survey
 from tests.databases import MAJOR, MINOR, Database
 from tests.left_behind import keep_aside, leave, leave_newer
 from tests.postgres import PASSWORD, PostgresServer
@@ -173,7 +174,7 @@ def test_what_lies_in_a_journal(store: Path, tmp_path: Path) -> None:
 
 def test_a_journal_near_its_cap(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told before records are refused."""
-    monkeypatch.setattr(journal_checks, "CAP_BYTES", 1000)
+    monkeypatch.setattr(survey, "CAP_BYTES", 1000)
     leave(tmp_path / "some.db.journal", [f"sqlite:{store}"], range(9))
     assert "journal-full" in _codes("some.db")
 

@@ -20,7 +20,14 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_variables_everything_is_usual() -> None:
     """Content is recorded, files are the owner's alone, and no store is named."""
     assert from_environment() == Settings(
-        db_url=None, storage_path=None, enabled=True, capture_content=True, migrate=None, prices=None, file_mode=0o600
+        db_url=None,
+        storage_path=None,
+        enabled=True,
+        capture_content=True,
+        migrate=None,
+        prices=None,
+        file_mode=0o600,
+        writer=None,
     )
 
 
@@ -37,6 +44,7 @@ def test_an_empty_variable_is_none() -> None:
             migrate=None,
             prices=None,
             file_mode=0o600,
+            writer=None,
         )
 
 
