@@ -88,7 +88,7 @@ def model_name(model: str | None) -> str | None:
     """
     if model is None or not model.strip():
         return None
-    name = model.strip().lower().replace("_", "-").replace(" ", "-")
+    name = "-".join(model.lower().replace("_", " ").split())
     if name.startswith("ft:"):
         return f"ft-{model_name(name.split(':')[1]) or ''}"
     name = _VENDOR.sub("", _REGION.sub("", name.rstrip("/").rsplit("/", 1)[-1]))
