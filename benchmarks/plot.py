@@ -26,7 +26,7 @@ def draw(run: Run, path: Path) -> None:
 
     ratios = [one for one in run.figures if one.ratio is not None and one.what in _DRAWN]
     costs = [one for one in run.figures if one.what.endswith(", mean") and one.unit == "µs"]
-    survival = [one for one in run.survival if one.version is not None]
+    survival = [one for one in run.survival if one.offered]
     panels = [(_ratios, ratios, 0.24), (_costs, costs, 0.24), (_survival, survival, 0.48)]
     panels = [panel for panel in panels if panel[1]]
     heights = [0.8 + each * len(some) for _, some, each in panels]

@@ -121,7 +121,7 @@ def survival(
     found: Sequence[Installed], stage: Stage, tell: Callable[[str], None], failed: list[str]
 ) -> list[Survival]:
     """Return, for each, how much of a burst survives, and how much of one that was killed in the middle."""
-    asked = {"count": stage.size(full=100_000, quick=10_000), "limit_s": stage.size(full=120, quick=10)}
+    asked = {"count": stage.size(full=100_000, quick=10_000), "limit_s": stage.size(full=60, quick=10)}
     results = []
     for one in found:
         result = Survival(name=one.peer.name, version=one.version, counted=one.peer.counted, note="could not be run")
@@ -136,7 +136,7 @@ def survival(
 
 def _after_burst(one: Installed, stage: Stage, asked: dict[str, Any], result: Survival) -> Survival:
     with _place(stage) as place:
-        answer = _run(one, {"action": "burst", **asked, **place}, limit_s=asked["limit_s"] * 2 + 60)
+        answer = _run(one, {"action": "burst", **asked, **place}, limit_s=asked["limit_s"] + 120)
         stored = one.peer.found(Path(place["folder"]), place["stub"])
     return msgspec.structs.replace(
         result,
@@ -148,7 +148,7 @@ def _after_burst(one: Installed, stage: Stage, asked: dict[str, Any], result: Su
 
 def _after_kill(one: Installed, stage: Stage, asked: dict[str, Any], result: Survival) -> Survival:
     with _place(stage) as place:
-        answer = _run(one, {"action": "kill", **asked, **place}, limit_s=asked["limit_s"] * 2 + 60)
+        answer = _run(one, {"action": "kill", **asked, **place}, limit_s=asked["limit_s"] + 120)
         # A next start on the same place, for whoever finds again what was left.
         _run(one, {"action": "recover", **place}, limit_s=300)
         stored = one.peer.found(Path(place["folder"]), place["stub"])
