@@ -6,12 +6,13 @@ The readers are reached by name, so that ``import aicore_obs`` loads no Polars.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from aicore_obs import plugins
 from aicore_obs.addresses import address_of
+from aicore_obs.model.cost import EXACT
 from aicore_obs.model.filter import Filter
 from aicore_obs.protocols import Address, StoreOptions
 from aicore_obs.reading import ask, place_to_read
@@ -57,11 +58,13 @@ def reconcile(
         StoreError: the store cannot be read.
     """
     options = {"tolerance": tolerance, "by": by, "cost_column": cost_column}
-    if isinstance(ours, Filter | Mapping):
-        question = "aicore_obs.query.reconcile:reconcile_store"
-        return cast("Reconciliation", ask(question, _address(store), ours, statement, **options))
-    compare = plugins.load("aicore_obs.query.reconcile:reconcile_frame")
-    return cast("Reconciliation", compare(ours, statement, **options))
+    # Money is added up in our own context, whatever precision the application has chosen for its own.
+    with localcontext(EXACT):
+        if isinstance(ours, Filter | Mapping):
+            question = "aicore_obs.query.reconcile:reconcile_store"
+            return cast("Reconciliation", ask(question, _address(store), ours, statement, **options))
+        compare = plugins.load("aicore_obs.query.reconcile:reconcile_frame")
+        return cast("Reconciliation", compare(ours, statement, **options))
 
 
 def read_statement(*paths: str | Path, cost_column: str | None = None) -> pl.DataFrame:
@@ -76,7 +79,8 @@ def read_statement(*paths: str | Path, cost_column: str | None = None) -> pl.Dat
         OSError: a file cannot be read.
     """
     read = plugins.load("aicore_obs.query.statements.reading:read_statement")
-    return cast("pl.DataFrame", read(*paths, cost_column=cost_column))
+    with localcontext(EXACT):
+        return cast("pl.DataFrame", read(*paths, cost_column=cost_column))
 
 
 class _Anybody:

@@ -20,6 +20,7 @@ import msgspec
 
 from aicore_obs.errors import PriceError
 from aicore_obs.guard import as_text, attempt
+from aicore_obs.model.cost import EXACT
 from aicore_obs.pricing.conditions import ALWAYS, Conditions, conditions_of, in_utc
 from aicore_obs.pricing.units import DISCOUNTED, UNITS
 
@@ -153,8 +154,8 @@ def _amount(key: str, value: object, name: str) -> Decimal:
         raise PriceError(f"{name}: {key}={_shown(value)}: a price in US dollars of 0 or more is needed")
     if -int(amount.as_tuple().exponent) > _MAX_PLACES:
         raise PriceError(f"{name}: {key}={_shown(value)} has more than {_MAX_PLACES} decimal places")
-    # Never -0, and never with an exponent such as in 1E+2.
-    return abs(amount) + 0
+    # Never -0, never with an exponent such as in 1E+2, and never rounded by the application's own context.
+    return EXACT.add(amount.copy_abs(), 0)
 
 
 def _decimal(value: str | int | float) -> Decimal | None:  # noqa: PYI041 - bool is an int too, and was sorted out

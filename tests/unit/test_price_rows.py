@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -130,3 +131,11 @@ def test_a_price_row_is_a_value() -> None:
     assert isinstance(row, PriceRow)
     with pytest.raises(AttributeError):
         row.model = "x"  # type: ignore[misc]
+
+
+def test_the_applications_own_arithmetic_changes_no_price() -> None:
+    """A price is what was written, also where an application calculates with two digits or forbids rounding."""
+    with decimal.localcontext(prec=2) as context:
+        context.traps[decimal.Inexact] = context.traps[decimal.Rounded] = True
+        row = row_of({**GOOD, "input_mtok": "1.2345678901", "output_mtok": Decimal("1E+2")})
+    assert (str(row.prices["input_mtok"]), str(row.prices["output_mtok"])) == ("1.2345678901", "100")

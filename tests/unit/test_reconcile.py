@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, Inexact, Rounded, localcontext
 from typing import Any
 
 import polars as pl
 import pytest
 
-from aicore_obs import reconcile
+from aicore_obs import read_statement, reconcile
 from aicore_obs.errors import ConfigurationError, StatementError
 from tests.statements import FIXTURES, at, is_exact, lines, operations, words
 
@@ -312,3 +312,16 @@ def test_few_columns_are_enough() -> None:
     theirs = pl.DataFrame({"day": [AUGUST_1], "amount_usd": [D(1)], "model": ["gpt-4o-2024-08-06"]})
     assert reconcile(ours, theirs).ok
     assert reconcile(operations(), lines()).ok
+
+
+def test_the_applications_own_arithmetic_changes_no_amount() -> None:
+    """It may calculate with two digits or forbid rounding."""
+    ours = operations({"cost_usd": "0.1575"}, {"cost_usd": "0.123456789", "model": "gpt-5.6-sol", "timestamp": at(3)})
+    expected = reconcile(ours, FIXTURES / "openai_costs.json")
+    with localcontext(prec=2) as context:
+        context.traps[Inexact] = context.traps[Rounded] = True
+        result = reconcile(ours, FIXTURES / "openai_costs.json")
+        read = read_statement(FIXTURES / "anthropic_cost_report.json")
+    assert result.totals == expected.totals
+    assert result.mismatch.equals(expected.mismatch)
+    assert read.equals(read_statement(FIXTURES / "anthropic_cost_report.json"))

@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from aicore_obs.errors import StatementError
-from aicore_obs.model.cost import money
+from aicore_obs.model.cost import EXACT, money
 
 # What a Decimal(38, 12) column holds.
 _MAX_AMOUNT = Decimal(10) ** 25
@@ -56,14 +56,14 @@ class Row:
             amount = Decimal(plain)
         except InvalidOperation as error:
             raise self.error(column, text, "an amount") from error
-        if isinstance(self.values.get(column), bool) or not amount.is_finite() or abs(amount) > _MAX_AMOUNT:
+        if isinstance(self.values.get(column), bool) or not amount.is_finite() or amount.copy_abs() > _MAX_AMOUNT:
             raise self.error(column, text, "an amount")
         return amount
 
     def money(self, column: str, *, minor_units: int = 1) -> Decimal | None:
         """Return an amount in US dollars with twelve places; ``minor_units`` of the column make a dollar."""
         amount = self.amount(column)
-        return None if amount is None else money(amount / minor_units)
+        return None if amount is None else money(EXACT.divide(amount, Decimal(minor_units)))
 
     def needed_money(self, column: str, *, minor_units: int = 1) -> Decimal:
         """Do as :meth:`money`; a row without an amount is an error, since unknown is not zero."""
