@@ -21,6 +21,7 @@ ZERO = Decimal("0.000000000000")
 NOTHING_REPORTED = "no usage reported"
 # The most that one operation is believed to cost; stores keep 9.2 million.
 MAX_USD = Decimal(9_000_000)
+NOT_BELIEVED = f"more than {MAX_USD:,} USD for one call is not believed"
 _MAX_COUNT = 2**62
 _NOTHING = Usage()
 # Looked up once: it runs for every line of every record.
@@ -54,7 +55,7 @@ def charged(plan: Plan, usage: Usage, book: str | None = None) -> Cost:
             other = _add(other, line.amount)
     total = _add(read, made) if other is ZERO else _add(_add(read, made), other)
     if total > MAX_USD:
-        return Cost(reason=f"more than {MAX_USD:,} USD for one call is not believed", model=price.model, book=book)
+        return Cost(reason=NOT_BELIEVED, model=price.model, book=book)
     return Cost(
         total=total,
         input=read,
@@ -263,5 +264,7 @@ def with_others(cost: Cost, others: Iterable[tuple[OtherUsage, Plan | NoPrice]])
             lines.append(msgspec.structs.replace(line, side=OTHER, model=other.model))
             added = EXACT.add(added, line.amount)
     total = None if cost.total is None else EXACT.add(cost.total, added)
+    if total is not None and total > MAX_USD:
+        return Cost(reason=NOT_BELIEVED, model=cost.model, book=cost.book)
     kept = tuple(lines) if total is not None else ()
     return msgspec.structs.replace(cost, total=total, reason="; ".join(reasons) or None, lines=kept)

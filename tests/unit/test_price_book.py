@@ -355,3 +355,13 @@ def test_the_table_is_loaded_at_the_first_price() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+def test_several_models_of_one_call_cost_no_more_than_one_may() -> None:
+    """Each is believed by itself; a store holds no such sum of them."""
+    many = usage(10, 300_000_000_000)
+    one = cost("anthropic", "claude-opus-4-5", many)
+    both = cost("anthropic", "claude-opus-4-5", many, others=(OtherUsage(model="claude-opus-4-5", usage=many),))
+    assert one.total is not None
+    assert both.total is None
+    assert "is not believed" in (both.reason or "")
