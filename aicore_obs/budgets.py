@@ -14,10 +14,11 @@ from typing import cast
 import msgspec
 
 from aicore_obs import plugins
+from aicore_obs.errors import ConfigurationError
 from aicore_obs.guard import attempt, log_window
 from aicore_obs.model import codec
 from aicore_obs.model.budget import Budget, BudgetState
-from aicore_obs.model.cost import Cost, CostSum
+from aicore_obs.model.cost import EXACT, Cost, CostSum
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.ids import first_id_of, new_id, time_of_id, utc_now
 from aicore_obs.model.operation import Derived, Operation
@@ -28,6 +29,8 @@ from aicore_obs.reading import flush_writers_to, pending_to
 # An id is made a moment before its record is counted here; operations younger than this are taken from memory, older
 # ones from the ledger.
 _MARGIN = timedelta(seconds=2)
+# So many budgets without a callback are counted at once; each costs every record a few microseconds.
+MAX_WATCHED = 256
 _SUM = "aicore_obs.query.costs:sum_costs"
 _MATCHER = "aicore_obs.stores.matching:matcher"
 
@@ -39,10 +42,10 @@ class _Spent(msgspec.Struct, frozen=True):
     unpriced: int = 0
 
     def __add__(self, other: _Spent) -> _Spent:
-        return _Spent(self.total + other.total, self.unpriced + other.unpriced)
+        return _Spent(EXACT.add(self.total, other.total), self.unpriced + other.unpriced)
 
     def __sub__(self, other: _Spent) -> _Spent:
-        return _Spent(self.total - other.total, self.unpriced - other.unpriced)
+        return _Spent(EXACT.subtract(self.total, other.total), self.unpriced - other.unpriced)
 
 
 _NOTHING = _Spent()
@@ -51,10 +54,13 @@ _NOTHING = _Spent()
 class Spending:
     """What one collector's operations cost, for the budgets that were asked about.
 
-    ``derive`` reads and prices an operation; ``prepare`` loads the prices, which takes a while the first time.
+    ``address`` is the store whose ledger is asked, None where none can be read. ``derive`` reads and prices an
+    operation; ``prepare`` loads the prices, which takes a while the first time.
     """
 
-    def __init__(self, address: Address, derive: Callable[[Operation], Derived], prepare: Callable[[], object]) -> None:
+    def __init__(
+        self, address: Address | None, derive: Callable[[Operation], Derived], prepare: Callable[[], object]
+    ) -> None:
         self._address = address
         self._derive = derive
         self._prepare = prepare
@@ -71,19 +77,33 @@ class Spending:
 
     def state(self, budget: Budget, max_age_s: float) -> BudgetState:
         """Return where a budget stands; asks the ledger when the last answer is older than ``max_age_s``."""
+        if self._address is None:
+            raise ConfigurationError("a budget needs a store to read; this collector has only sinks of the application")
         if budget not in self._watches:
             self._prepare()
-            with self._lock.here:
-                self._watches.setdefault(budget, _Watch(budget))
-        watch = self._watches[budget]
         now = utc_now()
-        if watch.is_older_than(max_age_s, now):
-            self._look(watch, now)
+        with self._lock.here:
+            watch = self._watched(budget)
+            watch.asked_at = now
+            watch.roll(now)
+            is_old = watch.is_older_than(max_age_s, now)
+        if is_old:
+            self._look(watch, now, self._address)
         with self._lock.here:
             state, is_news = watch.state(), watch.has_passed()
         if is_news:
             _call_back(budget, state)
         return state
+
+    def _watched(self, budget: Budget) -> _Watch:
+        watch = self._watches.get(budget)
+        if watch is None:
+            # One who has a budget for each of a million users: what was not asked for longest is read anew when it is.
+            silent = [one for one in self._watches.values() if one.budget.callback is None]
+            if len(silent) >= MAX_WATCHED:
+                del self._watches[min(silent, key=lambda one: one.asked_at).budget]
+            watch = self._watches[budget] = _Watch(budget)
+        return watch
 
     def _note(self, line: bytes) -> None:
         operation = cast("Operation", codec.decode(line))
@@ -95,7 +115,7 @@ class Spending:
             if state is not None:
                 _call_back(watch.budget, state)
 
-    def _look(self, watch: _Watch, now: datetime) -> None:
+    def _look(self, watch: _Watch, now: datetime, address: Address) -> None:
         """Ask the ledger for everything older than a bound; what is younger is known here."""
         with self._lock.here:
             watch.roll(now)
@@ -106,15 +126,15 @@ class Spending:
                 return
             noted = watch.noted_before(bound)
             query = watch.query
-        is_flushed = flush_writers_to(self._address)
+        is_flushed = flush_writers_to(address)
         if not is_flushed and watch.was_asked:
             return  # what is known is exact for this process; a newer view would count some of it twice
         older = msgspec.structs.replace(query, id_below=below)
-        found: CostSum = plugins.load(_SUM)(self._address, older, is_ours=True)
+        found: CostSum = plugins.load(_SUM)(address, older, is_ours=True)
         with self._lock.here:
             if watch.query == query:
                 view = _Spent(found.total, found.unpriced + found.partial)
-                watch.see(view, noted, bound, pending=0 if is_flushed else pending_to(self._address))
+                watch.see(view, noted, bound, pending=0 if is_flushed else pending_to(address))
 
 
 class _Watch:
@@ -123,8 +143,9 @@ class _Watch:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.was_asked = False
+        self.asked_at = utc_now()
         self._pending = 0
-        self._enter(utc_now())
+        self._enter(self.asked_at)
 
     def _enter(self, now: datetime) -> None:
         self._window = self.budget.window(now)
@@ -138,8 +159,11 @@ class _Watch:
 
     def roll(self, now: datetime) -> None:
         """Enter the window that holds ``now``."""
-        if now >= self._window.end:
-            self._enter(now)
+        if self._window.start - _MARGIN <= now < self._window.end:
+            return
+        # The clock was put back: what this window holds already, only the ledger knows.
+        self.was_asked = self.was_asked and now >= self._window.end
+        self._enter(now)
 
     def is_older_than(self, seconds: float, now: datetime) -> bool:
         """Return whether the ledger was not asked within so many seconds."""
@@ -188,7 +212,8 @@ class _Watch:
     def has_passed(self) -> bool:
         """Return whether a threshold was passed since this was asked last."""
         spent = (self._view + self._here).total
-        passed = {share for share in self.budget.thresholds if spent >= share * self.budget.limit_usd}
+        limit = self.budget.limit_usd
+        passed = {share for share in self.budget.thresholds if spent >= EXACT.multiply(share, limit)}
         news = passed - self._passed
         self._passed |= passed
         return bool(news)

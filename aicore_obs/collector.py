@@ -94,8 +94,9 @@ class LlmOperationCollector:
             capture_content=_chosen(options.get("capture_content"), settings.capture_content),
             derive=derive,
         )
-        self._book = book_of(options.get("prices") or settings.prices)
-        self._spending = Spending(place_to_read(self), costed(self._book), load_prices)
+        self._book = book_of(options.get("prices", settings.prices))
+        ledger = place_to_read(self) if self.addresses else None
+        self._spending = Spending(ledger, costed(self._book), load_prices)
         self._closed = False
         self._road: Road | None = None
         self._road_key: Hashable = None
@@ -255,6 +256,7 @@ class LlmOperationCollector:
 
         Raises:
             StoreError: the store could not be asked, and never was before.
+            ConfigurationError: this collector has no store, only sinks of the application.
         """
         return self._spending.state(budget, max_age_s)
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from aicore_obs.errors import ConfigurationError
+from aicore_obs.model.cost import EXACT
 from aicore_obs.model.filter import MATCH_FIELDS, Filter
 
 PERIODS = ("hour", "day", "week", "month", "total")
@@ -47,14 +48,14 @@ class BudgetState(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def remaining_usd(self) -> Decimal:
         """What may still be spent; below zero when more was spent."""
-        return self.limit_usd - self.spent_usd
+        return EXACT.subtract(self.limit_usd, self.spent_usd)
 
     def __bool__(self) -> bool:
         return self.remaining_usd > 0
 
 
 class Budget:
-    """So many US dollars per period, for the operations of a scope.
+    """So many US dollars per period, for the operations of a scope. Budgets of the same values are one budget.
 
     Args:
         limit_usd: a number or decimal text.
@@ -92,6 +93,13 @@ class Budget:
             self._zone = ZoneInfo(tz)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ConfigurationError(f"tz={tz!r}: no such time zone is known here, such as 'Europe/Berlin'") from error
+        self._words = (self.limit_usd, per, _words(Filter.of(**self.scope)), tuple(self.thresholds), tz)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Budget) and self._words == other._words and self.callback == other.callback
+
+    def __hash__(self) -> int:
+        return hash(self._words)
 
     def window(self, when: datetime) -> Window:
         """Return the window that holds an aware time."""
@@ -123,6 +131,12 @@ def _days(per: str, day: date) -> tuple[date, date]:
         first = day - timedelta(days=day.weekday())
         return first, first + timedelta(days=7)
     return day, day + timedelta(days=1)
+
+
+def _words(scope: Filter) -> tuple[object, ...]:
+    """Return what is the same for scopes that mean the same."""
+    said = (getattr(scope, name) or () for name in SCOPES)
+    return tuple(tuple(sorted(one.items() if isinstance(one, dict) else one)) for one in said)
 
 
 def _amount(name: str, value: object) -> Decimal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import decimal
 import os
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from aicore_obs import Budget, LlmOperationCollector
+from aicore_obs import Budget, ConfigurationError, LlmOperationCollector
 from aicore_obs.model.budget import BudgetState
+from aicore_obs.protocols import Batch
 from tests.records import KINDS
 
 # A thousand tokens in and a thousand out cost three cents.
@@ -239,3 +241,75 @@ def _locked(path: Path) -> Any:
     stack.callback(connection.close)
     stack.callback(connection.execute, "ROLLBACK")
     return stack
+
+
+def test_budgets_of_the_same_values_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who makes one for each question does not grow; and of very many, those asked for last are counted along."""
+    monkeypatch.setenv("AICORE_OBS_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr("aicore_obs.budgets.MAX_WATCHED", 3)
+    with LlmOperationCollector(storage_path=tmp_path / "some.jsonl", prices=PRICES) as collector:
+        for number in range(1, 4):
+            for user in range(5):
+                state = collector.remaining(Budget("1", scope={"user_id": f"u-{user}"}))
+                assert state.spent_usd == (number - 1) * COST
+                record(collector, user_id=f"u-{user}")
+        assert len(collector._spending._watches) == 3
+
+
+def test_sums_are_exact_in_any_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application may calculate with two digits, or forbid rounding."""
+    monkeypatch.setenv("AICORE_OBS_STATE_DIR", str(tmp_path / "state"))
+    rows = [{"provider": "acme", "model": "acme-1", "input_mtok": "1.2345678901", "output_mtok": "0"}]
+    with decimal.localcontext(prec=2) as context:
+        context.traps[decimal.Inexact] = context.traps[decimal.Rounded] = True
+        with LlmOperationCollector(storage_path=tmp_path / "some.jsonl", prices=rows) as collector:
+            budget = Budget("100.00")
+            collector.remaining(budget)
+            for _ in range(10):
+                record(collector)
+            state = collector.remaining(budget)
+            assert str(state.spent_usd) == "0.012345678900"
+            assert str(state.remaining_usd) == "99.987654321100"
+
+
+def test_a_new_window_begins_however_old_an_answer_may_be(
+    place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was spent yesterday forbids nothing today; and when the clock is put back, yesterday's is there again."""
+    clock = timedelta()
+    monkeypatch.setattr("aicore_obs.budgets.utc_now", lambda: datetime.now(UTC) + clock)
+    with LlmOperationCollector(**place) as collector:
+        budget = Budget("0.01", per="month")
+        record(collector)
+        assert not collector.remaining(budget, max_age_s=NEVER)
+        clock = timedelta(days=40)
+        following = collector.remaining(budget, max_age_s=NEVER)
+        assert following
+        assert following.window.start > datetime.now(UTC)
+        clock = timedelta()
+        assert collector.remaining(budget, max_age_s=NEVER).spent_usd == COST
+
+
+class _Sink:
+    """An application's own, which nobody can read."""
+
+    name = "own"
+
+    async def open(self) -> None:
+        """Open nothing."""
+
+    async def write(self, batch: Batch) -> None:
+        """Keep nothing."""
+
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
+def test_a_collector_without_a_store_has_no_budgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no matter of other databases that are open, and only the question raises."""
+    monkeypatch.setenv("AICORE_OBS_STATE_DIR", str(tmp_path / "state"))
+    first, second = (LlmOperationCollector(db_url=f"sqlite:///{tmp_path}/{name}.db") for name in ("a", "b"))
+    with first, second, LlmOperationCollector(sinks=[_Sink()]) as collector:
+        record(collector)
+        with pytest.raises(ConfigurationError, match="a budget needs a store"):
+            collector.remaining(Budget("1"))

@@ -90,3 +90,13 @@ def test_a_closed_collector_refuses_and_counts() -> None:
     assert collector.record_completion(CALL) is None
     assert collector.stats().refused == {"closed": 1}
     assert collector.flush()
+
+
+def test_prices_that_the_program_names_come_before_the_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No rows are prices too; and a file that is named and not there is said by its name."""
+    monkeypatch.setenv("AICORE_OBS_PRICES", str(tmp_path / "none.toml"))
+    with pytest.raises(ConfigurationError, match=r"none\.toml: the price book cannot be read"):
+        LlmOperationCollector(storage_path=tmp_path / "some.jsonl")
+    LlmOperationCollector(storage_path=tmp_path / "some.jsonl", prices=[]).close()
