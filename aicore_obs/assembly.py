@@ -240,7 +240,8 @@ def road_key(road: RoadOptions, options: CollectorOptions, book: PriceBook) -> H
     objects = tuple(map(id, (*options.get("processors", ()), *sinks)))
     limits = (road.durability, road.overflow, road.block_timeout_s, road.journal_max_bytes)
     delivery = msgspec.structs.astuple(writer.delivery)
-    means = (options.get("migrate"), book.version)
+    # Who delivers looks up the prices; to read them here would only cost time.
+    means = (options.get("migrate"), None if road.external else book.version)
     return (writer.directory, writer.fingerprint, objects, limits, delivery, means, road.external)
 
 

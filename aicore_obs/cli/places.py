@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 from urllib.parse import quote
@@ -82,7 +83,8 @@ def state_journals() -> list[Path]:
     """Return the journals' directories in the state directories of this user: those of stores that are no files."""
     found = []
     for state in state_directories():
-        if state.is_dir():
+        # One that is another user's holds nothing for us.
+        with suppress(OSError):
             found += sorted(path for path in state.iterdir() if path.is_dir())
     return found
 

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 
 from aicore_obs.errors import SinkUnavailable
+from aicore_obs.guard import attempt, log_window
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.delivery import Bell
 from aicore_obs.pipeline.journal import MemoryJournal
@@ -84,13 +85,20 @@ class Drain:
         ending = anyio.Event()
         async with anyio.create_task_group() as tasks:
             while not self._stopped():
-                for options in await anyio.to_thread.run_sync(lambda: list(self._find())):
+                for options in await anyio.to_thread.run_sync(self._found):
                     group = (options.directory, options.fingerprint)
                     if group not in self._known:
                         self._known.add(group)
                         tasks.start_soon(self._serve, options, ending)
                 await anyio.sleep(LOOK_S)
             ending.set()
+
+    def _found(self) -> list[WriterOptions]:
+        found = attempt(lambda: list(self._find()))
+        if found.error is not None:
+            # A directory that cannot be read just now must not stop the delivery of the others.
+            log_window.warn("drain", f"cannot look for journals: {found.error}")
+        return found.value or []
 
     async def _serve(self, options: WriterOptions, ending: anyio.Event) -> None:
         seat = await self._seat(options, ending)

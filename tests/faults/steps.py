@@ -67,6 +67,14 @@ STEPS = (
     Step("the journal's write", {"pipeline/journal.py": ("append", "_write_whole"), "pipeline/road.py": ("append",)}),
     Step("a new segment", {"pipeline/journal.py": ("_rotate",)}),
     Step("adopting", {"pipeline/others.py": ("_look_at", "_take_over", "_deliver_for", "let_go_of_delivered")}),
+    Step("the role of delivery", {"pipeline/role.py": ("take", "release"), "pipeline/others.py": ("_have_role",)}),
+    Step(
+        "following the living",
+        {
+            "pipeline/others.py": ("_begin_to_follow", "_attach", "_take_in", "bury"),
+            "pipeline/living.py": ("look", "_look_into", "trim"),
+        },
+    ),
     Step("mid-batch", {"stores/sql/sqlite.py": ("write", "_insert")}, ("sqlite",)),
     Step("mid-batch", {"sql/postgres.py": ("write", "_copy", "_others", "_insert", "_in_slices")}, ("postgresql",)),
     Step("mid-batch", {"json_file.py": ("_write", "_append", "_write_at", "_repaired_end", "_open", "_opened")}, FILES),
@@ -102,14 +110,17 @@ def leave(arguments: Arguments) -> None:
     """Record and die before anything is delivered, so that the next life has something to adopt."""
     collector = opened(arguments)
     collector._road._writes = False  # type: ignore[union-attr]
+    appends = opened(arguments, writer="external")
     for number in range(LEFT):
         said(collector.record_completion({"left": number}))
+        said(appends.record_completion({"left": number}))
     os._exit(0)
 
 
 def live(arguments: Arguments) -> None:
-    """Record small and large, deliver, go on, close."""
+    """Record small and large, deliver, for one that only appends too, go on, close."""
     collector = opened(arguments)
+    appends = opened(arguments, writer="external")
     for _ in range(2):
         for number in range(SMALL):
             said(collector.record_completion({"small": number}))
@@ -117,7 +128,9 @@ def live(arguments: Arguments) -> None:
         said(poison and f"{poison} poison")
         for _ in range(MANY):
             said(collector.record_completion({"large": LARGE}))
+            said(appends.record_completion({"large": LARGE}))
         collector.flush(LIFE_S)
+    appends.close(LIFE_S)
     collector.close(LIFE_S)
 
 
