@@ -63,7 +63,7 @@ def cost_of(  # noqa: PLR0913 - what a call is made of
         prices: a :class:`PriceBook`, its rows, or the path of a file of rows.
 
     Raises:
-        ConfigurationError: ``prices`` cannot be used.
+        ConfigurationError: ``prices`` cannot be used, or ``at`` is no time.
     """
     book = book_of(prices)
     asked = dict(request or {})
@@ -72,6 +72,8 @@ def cost_of(  # noqa: PLR0913 - what a call is made of
     options = {name: value for name, value in (("api", api), ("timestamp", at)) if value is not None}
     captured = _capture.operation(asked, "completion", provider, response, None, options)
     operation = cast("Operation", codec.decode(captured.line))
+    if "timestamp" in operation.odd:
+        raise ConfigurationError(f"at={at!r}: a time such as '2026-07-01' or '2026-07-01T16:00Z' is needed")
     derived = _costed(operation, book)
     cost = derived.cost
     return CostAnswer(

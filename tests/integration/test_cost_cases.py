@@ -111,3 +111,10 @@ def test_a_system_of_several_models_costs_what_its_models_cost() -> None:
     assert answered.cost.input == Decimal("0.000414")
     assert answered.cost.output == Decimal("0.000695")
     assert {line.model for line in answered.cost.lines} == set(shares)
+
+
+@pytest.mark.parametrize("at", ["2026-13-01", "", "tomorrow", float("nan")])
+def test_a_time_that_is_none_is_not_taken_for_now(at: Any) -> None:
+    """Today's price would be a wrong one, and look like any other."""
+    with pytest.raises(aicore_obs.ConfigurationError, match=f"at={at!r}: a time such as"):
+        aicore_obs.cost_of({"model": "gpt-4o", "usage": None}, provider="openai", at=at)
