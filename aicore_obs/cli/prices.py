@@ -16,6 +16,7 @@ from aicore_obs import plugins
 from aicore_obs.cli import screen
 from aicore_obs.cli.places import DEFAULT_SCHEMA, SchemaOption, StoreArgument, address
 from aicore_obs.cli.price_differences import Difference, differences
+from aicore_obs.costing import book_of
 from aicore_obs.errors import FilterError, StoreNotFoundError
 from aicore_obs.model.cost import Billing
 from aicore_obs.model.filter import Filter
@@ -26,6 +27,7 @@ from aicore_obs.pricing.corrections import corrections
 from aicore_obs.pricing.price import NoPrice, Price
 from aicore_obs.pricing.table import shared_table, table_version
 from aicore_obs.pricing.units import UNITS
+from aicore_obs.settings import from_environment
 
 # A table that says nothing of the last three months misses models that are in use.
 OLD_DAYS = 90
@@ -42,7 +44,10 @@ app = typer.Typer(
 BookOption = Annotated[
     Path | None,
     typer.Option(
-        "--prices", metavar="FILE", help="A price book (TOML or JSON) over the bundled one.", show_default=False
+        "--prices",
+        metavar="FILE",
+        help="A price book (TOML or JSON) over the bundled one. Default: AICORE_OBS_PRICES.",
+        show_default=False,
     ),
 ]
 AtOption = Annotated[
@@ -209,7 +214,7 @@ def _named(name: str) -> PriceBook:
 
 
 def _book(path: Path | None) -> PriceBook:
-    return PriceBook() if path is None else PriceBook.from_file(path)
+    return book_of(path or from_environment().prices)
 
 
 def _show_bands(bands: Sequence[tuple[int, Price]], when: datetime, book: PriceBook) -> None:

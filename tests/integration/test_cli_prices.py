@@ -160,3 +160,11 @@ def test_books_are_compared(tmp_path: Path) -> None:
     assert ["row", "acme-1", "acme", "input_mtok=1", "input_mtok=3"] in lines
     assert _run("diff", "a.toml", "a.toml").exit_code == 0
     assert "No difference" in _run("diff", "bundled").stdout
+
+
+def test_the_environments_rows_are_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown is what a collector without prices of its own would charge."""
+    monkeypatch.setenv("AICORE_OBS_PRICES", str(tmp_path / "prices.toml"))
+    (tmp_path / "prices.toml").write_text(ROWS)
+    done = _run("show", "gpt-4o", "--at", "2026-02-01", "--json")
+    assert json.loads(done.stdout)["prices"][0]["layer"] == "user"
