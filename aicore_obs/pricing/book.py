@@ -34,6 +34,9 @@ from aicore_obs.pricing.table import shared_table, table_version
 
 # So many kinds of calls (provider, model, conditions, day) are remembered; then all are forgotten and learned again.
 MAX_REMEMBERED = 4096
+# A kind with longer names than this is looked up each time: they are nobody's models, and there may be many.
+MAX_NAMES = 2000
+_MAX_REASON = 500
 _NO_CONDITIONS: tuple[tuple[str, str], ...] = ()
 
 
@@ -210,7 +213,9 @@ class PriceBook:
         plans = tuple(tuple(_ready(candidates.price(moment, tokens)) for tokens in steps) for moment in moments)
         if len(self._days) >= MAX_REMEMBERED:
             self._days.clear()
-        day = self._days[key] = Day(moments, steps, plans)
+        day = Day(moments, steps, plans)
+        if sum(len(name) for name in key if isinstance(name, str)) <= MAX_NAMES:
+            self._days[key] = day
         return day
 
 
@@ -236,7 +241,10 @@ def _corrections_layer() -> Layer:
 
 
 def _ready(price: Price | NoPrice) -> Plan | NoPrice:
-    return plan_of(price) if isinstance(price, Price) else price
+    if isinstance(price, Price):
+        return plan_of(price)
+    # A reason is kept with every record; a name in it may be as long as its caller likes.
+    return NoPrice(price.reason[:_MAX_REASON], price.is_known)
 
 
 def _deployments(given: object) -> dict[str, str]:

@@ -365,3 +365,13 @@ def test_several_models_of_one_call_cost_no_more_than_one_may() -> None:
     assert one.total is not None
     assert both.total is None
     assert "is not believed" in (both.reason or "")
+
+
+def test_a_name_without_an_end_is_neither_remembered_nor_repeated() -> None:
+    """Who sends a megabyte as a model's name fills no memory and no reason."""
+    book = PriceBook()
+    found = cost("openai", "x" * 1_000_000, usage(10, 1), book=book)
+    assert found.total is None
+    assert len(found.reason or "") <= 500
+    assert "no price is known for model 'xxx" in (found.reason or "")
+    assert not book._days
