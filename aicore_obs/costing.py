@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,18 +54,21 @@ def cost_of(  # noqa: PLR0913 - what a call is made of
     """Return what a call used and cost, without recording anything.
 
     Args:
-        response: the raw body (dict), an SDK's object, or the list of a stream's events.
+        response: the raw body (dict, text, bytes), an SDK's object, or the list of a stream's events.
         provider: who was asked, such as ``"openai"``; None: told by the body's shape and the model's name.
         model: the model that was asked for, where ``request`` does not say it.
         request: the arguments of the call, as far as they are known: model, service tier, size, base_url, ...
         api: which of the provider's interfaces, such as ``"chat.completions"`` or ``"batches"``.
         at: when the call was made, an aware time or ISO text; naive = UTC, None = now. Prices are those of that time.
-        prices: a :class:`PriceBook`, its rows, or the path of a file of rows.
+        prices: a :class:`PriceBook`, its rows, or the path of a file of rows; None: the file that ``AICORE_OBS_PRICES``
+            names, else the bundled prices.
 
     Raises:
         ConfigurationError: ``prices`` cannot be used, or ``at`` is no time.
     """
-    book = book_of(prices)
+    book = _book_of_settings() if prices is None else book_of(prices)
+    if isinstance(response, bytes | bytearray):
+        response = bytes(response).decode("utf-8", "replace")
     asked = dict(request or {})
     if model is not None and not asked.get("model") and not asked.get("modelId"):
         asked["model"] = model
@@ -117,7 +120,21 @@ def load_prices() -> None:
 
 def costed_by_settings() -> Callable[[Operation], Derived]:
     """Return what reads and prices an operation by the prices that the environment names, else by the bundled ones."""
-    return costed(book_of(from_environment().prices))
+    return costed(_book_of_settings())
+
+
+def _book_of_settings() -> PriceBook:
+    """Return the book that the environment names; a file is read again when it has changed."""
+    named = from_environment().prices
+    if named is None:
+        return bundled_book()
+    path = Path(named)
+    return _book_of_file(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@lru_cache(maxsize=4)
+def _book_of_file(path: Path, _changed_ns: int) -> PriceBook:
+    return PriceBook.from_file(path)
 
 
 def costed(book: PriceBook) -> Callable[[Operation], Derived]:

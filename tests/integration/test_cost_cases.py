@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,19 @@ def test_a_time_that_is_none_is_not_taken_for_now(at: Any) -> None:
     """Today's price would be a wrong one, and look like any other."""
     with pytest.raises(aicore_obs.ConfigurationError, match=f"at={at!r}: a time such as"):
         aicore_obs.cost_of({"model": "gpt-4o", "usage": None}, provider="openai", at=at)
+
+
+def test_prices_of_the_environment_are_used_where_none_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And read again when the file has changed."""
+    file = tmp_path / "prices.toml"
+    row = '[[rows]]\nprovider = "acme"\nmodel = "acme-1"\ninput_mtok = "{}"\noutput_mtok = "2"\n'
+    monkeypatch.setenv("AICORE_OBS_PRICES", str(file))
+    body = b'{"model": "acme-1", "usage": {"prompt_tokens": 1000000, "completion_tokens": 0}}'
+    for number, price in enumerate(("1.5", "3")):
+        file.write_text(row.format(price))
+        os.utime(file, ns=(number, number))
+        cost = aicore_obs.cost_of(body, provider="acme").cost
+        assert cost is not None
+        assert cost.total == Decimal(price)
