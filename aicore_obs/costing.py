@@ -13,6 +13,7 @@ import msgspec
 from aicore_obs.capture.record import Capture
 from aicore_obs.derivation import derive
 from aicore_obs.errors import ConfigurationError
+from aicore_obs.guard import attempt
 from aicore_obs.model import codec
 from aicore_obs.model.cost import Cost
 from aicore_obs.model.operation import Derived, Operation
@@ -67,8 +68,8 @@ def cost_of(  # noqa: PLR0913 - what a call is made of
         ConfigurationError: ``prices`` cannot be used, or ``at`` is no time.
     """
     book = _book_of_settings() if prices is None else book_of(prices)
-    if isinstance(response, bytes | bytearray):
-        response = bytes(response).decode("utf-8", "replace")
+    if isinstance(response, str | bytes | bytearray):
+        response = _body(response)
     asked = dict(request or {})
     if model is not None and not asked.get("model") and not asked.get("modelId"):
         asked["model"] = model
@@ -85,6 +86,12 @@ def cost_of(  # noqa: PLR0913 - what a call is made of
         reason=cost.reason if cost is not None else None,
         usage_source=derived.usage_source,
     )
+
+
+def _body(text: str | bytes | bytearray) -> Any:
+    """Return what a body's text holds; the text itself where it is no JSON, such as the lines of a stream."""
+    data = attempt(msgspec.json.decode, text).value
+    return data if data is not None else text if isinstance(text, str) else bytes(text).decode("utf-8", "replace")
 
 
 def book_of(prices: object) -> PriceBook:
