@@ -165,9 +165,9 @@ def _run(one: Installed, asked: dict[str, Any], *, limit_s: float) -> dict[str, 
     log = folder / "said.txt"
     command = [one.python, "-m", "benchmarks.peers.program", json.dumps({**asked, "program": one.peer.program})]
     with log.open("wb") as said, contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(
-            command, cwd=ROOT, env=environment(folder), stdout=said, stderr=said, check=False, timeout=limit_s
-        )
+        # In its folder, since some leave files where they are started.
+        its = environment(folder) | {"PYTHONPATH": str(ROOT)}
+        subprocess.run(command, cwd=folder, env=its, stdout=said, stderr=said, check=False, timeout=limit_s)
     answer = folder / "answer.json"
     if not answer.exists():
         raise TurnFailed(f"{one.peer.name}: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
