@@ -18,6 +18,8 @@ OURS, OTHERS, FLOOR = "#1a7f5a", "#8a93a5", "#b3261e"
 
 def draw(run: Run, path: Path) -> None:
     """Write an SVG; without matplotlib (``pip install 'aicore-obs[bench]'``) say so and leave it."""
+    # What an earlier run has drawn says nothing about this one.
+    path.unlink(missing_ok=True)
     if importlib.util.find_spec("matplotlib") is None:
         print("no plot: pip install 'aicore-obs[bench]'", file=sys.stderr)
         return
