@@ -80,19 +80,22 @@ class Place:
         return [path for path in self.journal().rglob("*") if path.is_file()]
 
 
-def assert_exactly_once(place: Place, accepted: Collection[str], *, kills: int = 0) -> int:
-    """Every accepted id is stored, and no id twice; return how many are stored."""
-    return assert_once_among(place.stored_ids(), accepted, store=place.kind, kills=kills)
+def assert_exactly_once(place: Place, accepted: Collection[str], **numbers: int) -> int:
+    """Every accepted id is stored, and no id twice; return how many are stored.
+
+    ``numbers`` (kills, forks) are counted beside.
+    """
+    return assert_once_among(place.stored_ids(), accepted, store=place.kind, **numbers)
 
 
 def assert_once_among(
-    stored: Iterable[str], accepted: Collection[str], *, store: str = "memory", kills: int = 0
+    stored: Iterable[str], accepted: Collection[str], *, store: str = "memory", **numbers: int
 ) -> int:
     """Do as :func:`assert_exactly_once` with ids that were read already."""
     counts = Counter(stored)
     missing = [one for one in accepted if one not in counts]
     twice = [one for one, count in counts.items() if count > 1]
-    tally.count(store, tried=len(accepted), lost=len(missing), twice=len(twice), kills=kills)
+    tally.count(store, tried=len(accepted), lost=len(missing), twice=len(twice), **numbers)
     assert not missing, f"{len(missing)} of {len(accepted)} accepted records are missing, first {missing[:3]}"
     assert not twice, f"{len(twice)} of {len(counts)} records are stored twice, first {twice[:3]}"
     return len(counts)

@@ -180,13 +180,14 @@ def killed_life(arguments: Arguments, step: Step, at: int) -> None:
     live(arguments)
 
 
-def forked(work: Callable[[], object]) -> int:
+def forked(work: Callable[[], object], *, meanwhile: Callable[[], object] = lambda: None) -> int:
     """Run ``work`` in a forked child; return its exit code, negative when it was killed."""
     pid = os.fork()
     if pid == 0:
         signal.alarm(int(LIFE_S))
         work()
         os._exit(0)
+    meanwhile()
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
@@ -203,7 +204,7 @@ def main(kind: str, arguments: Arguments, points: int) -> dict[str, int]:
     """Kill processes at every step; return how many at each."""
     kills: dict[str, int] = {}
     for step in (one for one in STEPS if kind in one.kinds):
-        lines = lines_of(_elsewhere(kind, arguments) if step.name == "migration" else arguments, step)
+        lines = lines_of(elsewhere(kind, arguments) if step.name == "migration" else arguments, step)
         assert lines, step.name
         wanted = min(points, lines)
         for number in range(wanted):
@@ -216,7 +217,7 @@ def main(kind: str, arguments: Arguments, points: int) -> dict[str, int]:
     return kills
 
 
-def _elsewhere(kind: str, arguments: Arguments) -> Arguments:
+def elsewhere(kind: str, arguments: Arguments) -> Arguments:
     """Return another store of the same kind, whose schema is still to be made; nobody asks for its records."""
     if kind == "postgresql":
         return {**arguments, "db_schema": "elsewhere"}

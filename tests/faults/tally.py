@@ -1,4 +1,4 @@
-"""This module is where the fault tests count records: tried, lost and doubled, by fault and store; and kills.
+"""This module is where the fault tests count records: tried, lost and doubled, by fault and store; kills; forks.
 
 The table is printed at the end of the run (see ``conftest.py``); ``docs/faults.md`` has it with the measured numbers.
 """
@@ -12,7 +12,7 @@ _counts: dict[tuple[str, str], Counter[str]] = {}
 
 
 def count(store: str, **numbers: int) -> None:
-    """Add numbers (``tried``, ``lost``, ``twice``, ``kills``) to the line of the test that runs and of this store."""
+    """Add numbers (``tried``, ``lost``, ``twice``, ``kills``, ``forks``) to the line of this test and this store."""
     test = os.environ.get("PYTEST_CURRENT_TEST", "?").split(" ")[0]
     fault = test.rpartition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
     _counts.setdefault((fault, store), Counter()).update({"runs": 1, **numbers})
@@ -22,7 +22,7 @@ def table() -> list[str]:
     """Return the lines of the table; none when nothing was counted."""
     if not _counts:
         return []
-    columns = ("runs", "kills", "tried", "lost", "twice")
+    columns = ("runs", "kills", "forks", "tried", "lost", "twice")
     width = max(len(fault) for fault, _ in _counts)
     total: Counter[str] = sum(_counts.values(), Counter())
     lines = [f"{'fault':{width}}  {'store':10}" + "".join(f"{name:>9}" for name in columns)]
