@@ -38,7 +38,8 @@ class Sink(Protocol):
     """A place that takes batches.
 
     All methods run on the road's one loop, one at a time, with instrumentation suppressed. ``name`` tells one sink
-    from another across processes (kind, host, port, path, database, schema) and holds no credentials.
+    from another across processes (kind, host, port, path, database, schema) and holds no credentials. A sink with a
+    true attribute ``closes_for_forks`` is closed before this process forks, and opened again after.
     """
 
     name: str

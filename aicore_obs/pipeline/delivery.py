@@ -37,6 +37,12 @@ class Bell:
     asleep = False
 
 
+class Fork:
+    """A fork of this process that is about to happen, until it is ``over``."""
+
+    over = False
+
+
 class Services(msgspec.Struct, frozen=True):
     """What a delivery needs of its writer. ``keep_aside`` returns whether dead letters can be kept at all."""
 
@@ -95,6 +101,9 @@ class Delivery:
         self._wake = anyio.Event()
         self._progress = anyio.Event()
         self._foreign_failures = 0
+        self._forks: list[Fork] = []
+        self._forked = anyio.Event()
+        self._using = anyio.Lock()
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -283,12 +292,9 @@ class Delivery:
 
     async def _try(self, batch: Batch, *, many: bool) -> None:
         """Make one attempt. Whatever a sink raises comes out as unavailable or rejected."""
-        outcome = await attempt_async(self._open_and_write, batch)
-        error = outcome.error
+        error = await self._used(batch)
         if error is None:
             return
-        if not isinstance(error, SinkRejected):
-            await self.close_sink()
         if isinstance(error, SinkUnavailable | SinkRejected):
             raise error
         if isinstance(error, TimeoutError):
@@ -297,6 +303,31 @@ class Delivery:
         if self._foreign_failures < (FOREIGN_TRIES if many else 2 * FOREIGN_TRIES):
             raise SinkUnavailable(said(error)) from error
         raise SinkRejected(said(error)) from error
+
+    async def _used(self, batch: Batch) -> Exception | None:
+        """Open and write, not while this process forks, and close what has failed; return why it has."""
+        while self._forks:
+            await self._forked.wait()
+        async with self._using:
+            outcome = await attempt_async(self._open_and_write, batch)
+            if outcome.error is not None and not isinstance(outcome.error, SinkRejected):
+                await self.close_sink()
+        return outcome.error
+
+    async def part(self, fork: Fork) -> None:
+        """Give up a sink that no child may inherit, when its write is over, until :meth:`rejoin`."""
+        if fork.over or not (self._sink is None or getattr(self._sink, "closes_for_forks", False)):
+            return
+        self._forks.append(fork)
+        async with self._using:
+            if not fork.over:
+                await self.close_sink()
+
+    def rejoin(self) -> None:
+        """Go on after a fork."""
+        self._forks = [one for one in self._forks if not one.over]
+        done, self._forked = self._forked, anyio.Event()
+        done.set()
 
     async def _open_and_write(self, batch: Batch) -> None:
         with anyio.fail_after(self._options.write_timeout_s):

@@ -22,6 +22,12 @@ class Leaving(Protocol):
     def is_of_this_process(self) -> bool:
         """Return whether it has anything to lose here; false in a forked child that has not used it yet."""
 
+    def part(self) -> None:
+        """Before a fork: close what no child may inherit."""
+
+    def rejoin(self) -> None:
+        """After a fork, in the parent: go on."""
+
     def forget(self) -> None:
         """In a forked child: let go of what is the parent's."""
 
@@ -54,7 +60,7 @@ def _install_hooks() -> None:
         return
     _hooks.append("installed")
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget_all)
+        os.register_at_fork(before=_part_all, after_in_parent=_rejoin_all, after_in_child=_forget_all)
     # ``atexit`` runs after executors are shut, when a loop can no longer hand work to threads; what the standard
     # library's own executors use runs before. But then other threads may still record, and so may exit handlers: the
     # roads go on until ``atexit``. Children of multiprocessing skip that one, and end here.
@@ -64,6 +70,16 @@ def _install_hooks() -> None:
         with suppress(RuntimeError):
             early(_drain_all)
     atexit.register(_end_all)
+
+
+def _part_all() -> None:
+    for one in list(_leaving):
+        one.part()
+
+
+def _rejoin_all() -> None:
+    for one in list(_leaving):
+        one.rejoin()
 
 
 def _forget_all() -> None:

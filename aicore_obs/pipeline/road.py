@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import anyio.to_thread
 import msgspec
 
-from aicore_obs.errors import DurabilityError, JournalFull
+from aicore_obs.errors import DurabilityError, JournalFull, NotOpenError
 from aicore_obs.guard import log_window
 from aicore_obs.pipeline import exits
 from aicore_obs.pipeline.allowance import Allowance
-from aicore_obs.pipeline.delivery import Bell
+from aicore_obs.pipeline.delivery import Bell, Fork
 from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.pipeline.journal import FULL, FileJournal, MemoryJournal, Refused, header_of
 from aicore_obs.pipeline.owners import Owner, bytes_in, owner_folders
@@ -32,6 +33,8 @@ Durability = Literal["process", "disk", "memory"]
 Overflow = Literal["drop_newest", "block", "raise"]
 # A flush is given this much longer than its own deadline before it is taken for stuck.
 GRACE_S = 1.0
+# A fork waits no longer for a batch that is on its way into a store that must be closed first.
+FORK_WAIT_S = 1.0
 THREAD_NAME = "aicore-obs-writer"
 _FORGOTTEN = -1
 
@@ -56,6 +59,7 @@ class Road:
         self._lock = ForkLock()
         self._closed = False
         self._writes = True
+        self._forks: list[Fork] = []
         self._prepare()
         self._begin()
         self._serve_neighbours()
@@ -309,9 +313,29 @@ class Road:
 
     # -- fork and exit ---------------------------------------------------------------------------------------------
 
+    def part(self) -> None:
+        """Before a fork: close what no child may inherit. Waits for the batch that is on its way, and not for long."""
+        portal, writer = self._portal, self._writer
+        if portal is None or writer is None or not self.is_of_this_process:
+            return
+        fork = Fork()
+        self._forks.append(fork)
+        # On the writer's own thread nobody can wait for it; the store itself keeps the child from doing harm.
+        with suppress(TimeoutError, PortalEnded, NotOpenError):
+            portal.call(lambda: writer.part(fork), FORK_WAIT_S)
+
+    def rejoin(self) -> None:
+        """After a fork, in the parent: go on."""
+        forks, self._forks = self._forks, []
+        for fork in forks:
+            fork.over = True
+        if forks and self._portal is not None and self._writer is not None:
+            self._portal.call_soon(self._writer.rejoin)
+
     def forget(self) -> None:
         """In a forked child: drop the parent's journal, loop, connections and locks without closing them."""
         _graveyard.append((self._portal, self._writer))
+        self._forks = []
         self._journal.forget()
         self._pid = _FORGOTTEN
 

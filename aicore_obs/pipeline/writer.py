@@ -17,7 +17,7 @@ from aicore_obs.pipeline.age import since
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.cursor import Cursor
 from aicore_obs.pipeline.dead_letters import DeadLetter, DeadLetters
-from aicore_obs.pipeline.delivery import Bell, Delivery, DeliveryOptions, Services, SinkSpec
+from aicore_obs.pipeline.delivery import Bell, Delivery, DeliveryOptions, Fork, Services, SinkSpec
 from aicore_obs.pipeline.journal import FileJournal, MemoryJournal
 from aicore_obs.pipeline.others import Others, Reach
 from aicore_obs.pipeline.owners import FILE_MODE, Position, SinkPosition
@@ -112,6 +112,17 @@ class Writer:
         """Do as :meth:`stop`, when the batches that are on their way have arrived, or after ``timeout_s``."""
         self._finish_s = timeout_s
         self._stop.set()
+
+    async def part(self, fork: Fork) -> None:
+        """Close what no forked child may inherit, until :meth:`rejoin`."""
+        async with anyio.create_task_group() as parting:
+            for delivery in self.deliveries:
+                parting.start_soon(delivery.part, fork)
+
+    def rejoin(self) -> None:
+        """Go on after a fork."""
+        for delivery in self.deliveries:
+            delivery.rejoin()
 
     def ring(self) -> None:
         """Wake every delivery: something was appended."""

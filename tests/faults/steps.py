@@ -11,6 +11,7 @@ to the dead letters. At the end a line of the standard error says how many were 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from aicore_obs import LlmOperationCollector
+from aicore_obs import LlmOperationCollector, cost_of
 from aicore_obs.model.record import Record
 from aicore_obs.pipeline.portal import import_backend
 from tests.faults.recorder import said
@@ -224,13 +225,17 @@ def elsewhere(kind: str, arguments: Arguments) -> Arguments:
     return {"db_url": f"{arguments['db_url']}.elsewhere"}
 
 
+def warm_up() -> None:
+    """Import once, without a thread, what otherwise each life would import again."""
+    import_backend()
+    for name in ("json_file", "sql.postgres", "sql.sqlite"):
+        importlib.import_module(f"aicore_obs.stores.{name}")
+    answer = {"model": "gpt-4o", "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+    cost_of(answer, provider="openai")
+    assert threading.active_count() == 1
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    import_backend()
-    # Once, without a thread: what a collector imports need not be imported in every life.
-    given = json.loads(sys.argv[2])
-    import aicore_obs.stores.json_file
-    import aicore_obs.stores.sql.postgres
-    import aicore_obs.stores.sql.sqlite  # noqa: F401
-
-    os.write(2, json.dumps(main(sys.argv[1], given, int(sys.argv[3]))).encode())
+    warm_up()
+    os.write(2, json.dumps(main(sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]))).encode())

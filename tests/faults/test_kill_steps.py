@@ -31,6 +31,7 @@ def test_a_kill_at_every_line_loses_nothing(place: Place) -> None:
     kill_at_steps(place, points=150, least=5)
 
 
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
 def test_a_fork_at_any_step_loses_nothing(place: Place) -> None:
     """While another thread is at a line of each step, with its locks: child and parent both go on, and close."""
     fork_at_steps(place, points=1)

@@ -21,6 +21,7 @@ from tests.faults.places import Place, assert_exactly_once, assert_once_among
 Opens = Callable[..., LlmOperationCollector]
 CALL: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x" * 200}]}
 FLUSH_S = 30.0
+ROOT = Path(__file__).parents[2]
 GARBAGE = b"important letters of somebody else\n" * 500
 
 LOCKER = """
@@ -130,6 +131,40 @@ def test_a_file_that_becomes_garbage_under_way(how: str, database: Place, open_c
     # What was in the file before went with it.
     assert not set(gone) & set(database.stored_ids())
     assert assert_exactly_once(database, ids) == 20
+
+
+FORKING = """
+import os, sys, signal
+from aicore_obs import LlmOperationCollector
+
+def record(collector, who):
+    print(*[collector.record_completion({"model": who}) for _ in range(20)], sep="\\n", flush=True)
+    assert collector.flush(20), collector.stats()
+
+collector = LlmOperationCollector(db_url=sys.argv[1])
+record(collector, "parent")
+told, tell = os.pipe()
+if os.fork() == 0:
+    record(collector, "child")
+    os.read(told, 1)
+    record(collector, "child alone")
+    os.kill(os.getpid(), signal.SIGKILL)
+collector.close()
+os.write(tell, b"x")
+os.wait()
+"""
+
+
+def test_a_worker_outlives_its_parent(database: Place) -> None:
+    """A process that has used the file forks and closes; what its child stores after that is in the file for good.
+
+    SQLite forgets in a child that it holds no lock; whoever closes last then deletes the log that the child writes.
+    """
+    url = database.arguments["db_url"]
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, url], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT
+    )
+    assert assert_exactly_once(database, done.stdout.split(), kills=1) == 60
 
 
 def test_a_table_that_is_dropped_under_way(database: Place, open_collector: Opens) -> None:

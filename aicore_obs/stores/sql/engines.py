@@ -16,15 +16,19 @@ from urllib.parse import parse_qsl, urlencode
 import aiosqlite
 from sqlalchemy import URL, AdaptedConnection, Connection, NullPool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from aicore_obs.errors import ConfigurationError, StoreDamagedError
+from aicore_obs.stores.sql import sqlite_files
 
 BUSY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 10.0
 # Execution options of a connection that only reads: in SQLite its transaction takes no write lock.
 READ_ONLY: dict[str, Any] = {"aicore_obs_begin": "BEGIN DEFERRED"}
 
+# Where a connection of the pool keeps which file it has open.
+_FILE = "aicore_obs_file"
 _SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 # Words of libpq's client side that asyncpg would hand to the server, which refuses them; and SQLAlchemy's own.
 _NOT_FOR_SERVER = frozenset(
@@ -70,11 +74,16 @@ def sqlite_engine(path: Path, *, sync: bool, file_mode: int) -> AsyncEngine:
     def create_file(*_: Any) -> None:
         _create_file(path, file_mode=file_mode)
 
-    def prepare(connection: AdaptedConnection, _: Any) -> None:
+    def prepare(connection: AdaptedConnection, record: ConnectionPoolEntry) -> None:
         connection.run_async(lambda raw: _prepare(raw, path=path, sync=sync))
+        record.info[_FILE] = sqlite_files.opened(path)
+
+    def forget(_: Any, record: ConnectionPoolEntry) -> None:
+        sqlite_files.closed(record.info.pop(_FILE, None))
 
     event.listen(engine.sync_engine, "do_connect", create_file)
     event.listen(engine.sync_engine, "connect", prepare)
+    event.listen(engine.sync_engine, "close", forget)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from aicore_obs.errors import SchemaError, SinkRejected, SinkUnavailable, StoreDamagedError
 from aicore_obs.protocols import Address, Batch
+from aicore_obs.stores.sql import sqlite_files
 from aicore_obs.stores.sql.engines import sqlite_engine
 from aicore_obs.stores.sql.rows import KeyCatalogue, Rows, sqlite_amount, sqlite_time
 from aicore_obs.stores.sql.schema import Schema
@@ -34,6 +34,9 @@ _ROW_ERRORS = (
 class SqliteStore:
     """One SQLite file. One transaction a batch, ``executemany`` for each table, WAL."""
 
+    # See ``sqlite_files``: no forked child may inherit the connection.
+    closes_for_forks = True
+
     def __init__(self, address: Address) -> None:
         if address.path is None:
             raise AssertionError("a SQLite address has a path")
@@ -50,6 +53,11 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Connect and bring the schema up to date."""
+        if sqlite_files.is_inherited(self._file()):
+            raise SinkUnavailable(
+                f"{self._path} was in use when this process was forked, and must not be written here; records wait in "
+                "the journal and are delivered by another process"
+            )
         with _translated(self.name):
             self._engine = self._new_engine()
             await Schema(self._engine, self._tables).ensure(self._options.migrate)
@@ -149,11 +157,7 @@ class SqliteStore:
         return self._driver
 
     def _file(self) -> tuple[int, int] | None:
-        try:
-            status = os.stat(self._path)
-        except OSError:
-            return None
-        return (status.st_dev, status.st_ino)
+        return sqlite_files.key_of(self._path)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from aicore_obs.model.ids import utc_now
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
+from aicore_obs.stores.sql import sqlite_files
 from aicore_obs.stores.sql.query import (
     CONTAINS_ALL,
     SqliteWords,
@@ -120,7 +121,7 @@ class SqliteReader:
             raise StoreNotFoundError(
                 f"there is no database {self._path}; reading never creates one: check the path or record something"
             )
-        with self._translated(), closing(_connect(self._path)) as connection:
+        with self._translated(), sqlite_files.held(self._path), closing(_connect(self._path)) as connection:
             connection.create_function(CONTAINS_ALL, 2, contains_all, deterministic=True)
             yield connection
 
