@@ -26,6 +26,7 @@ RECORDS = 50
 WORKERS = 3
 FORKS = 6
 ROUNDS = 60
+MORE_BYTES = 16 * 1024 * 1024
 BURSTS = 20
 FLUSH_S = 100.0
 INTERRUPTS = 500
@@ -311,8 +312,8 @@ def append_and_fork(arguments: Arguments) -> None:
 # -- collectors --------------------------------------------------------------------------------------------------------
 
 
-def fifty_collectors(arguments: Arguments) -> None:
-    """Open, use and close a collector fifty times; threads and files in the end as after the first few."""
+def two_hundred_collectors(arguments: Arguments) -> None:
+    """Open, use and close a collector 200 times; threads, files and memory in the end as after the first few."""
     import psutil
 
     process = psutil.Process()
@@ -322,13 +323,14 @@ def fifty_collectors(arguments: Arguments) -> None:
 
     def use() -> None:
         with LlmOperationCollector(**arguments) as collector:
-            record(collector, "one of fifty", 2)
+            record(collector, "one of many", 2)
 
-    for _ in range(5):
+    for _ in range(20):
         use()
-    before = held()
-    for _ in range(45):
+    before, bytes_before = held(), process.memory_info().rss
+    for _ in range(180):
         use()
+    assert process.memory_info().rss - bytes_before < MORE_BYTES
     # A thread that Python has joined may still be on its way out of the system.
     wait_until(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
 

@@ -202,8 +202,8 @@ def test_workers_deliver_for_a_killed_parent(place: Place) -> None:
     assert assert_exactly_once(place, ids) == len(ids)
 
 
-def test_fifty_collectors_leave_no_thread_and_no_file(place: Place) -> None:
-    """Opening and closing collectors leaks neither threads nor descriptors."""
-    ended = run("fifty_collectors", place)
-    assert (ended.code, len(ended.ids)) == (0, 100)
+def test_two_hundred_collectors_leave_no_thread_and_no_file(place: Place) -> None:
+    """Opening and closing collectors leaks neither threads nor descriptors nor memory."""
+    ended = run("two_hundred_collectors", place, timeout_s=100)
+    assert (ended.code, len(ended.ids)) == (0, 400)
     assert_exactly_once(place, ended.ids)
