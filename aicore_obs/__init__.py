@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aicore_obs.protocols import DropRecord as DropRecord
     from aicore_obs.reconciliation import read_statement as read_statement
     from aicore_obs.reconciliation import reconcile as reconcile
+    from aicore_obs.recosting import recost as recost
     from aicore_obs.web.middleware import LlmOperationMiddleware as LlmOperationMiddleware
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ _HOMES = {
     "get_collector": "default",
     "read_statement": "reconciliation",
     "reconcile": "reconciliation",
+    "recost": "recosting",
     "suppress": "context",
 }
 
@@ -72,6 +74,7 @@ __all__ = [
     "get_collector",
     "read_statement",
     "reconcile",
+    "recost",
     "suppress",
 ]
 

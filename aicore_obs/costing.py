@@ -67,7 +67,7 @@ def cost_of(  # noqa: PLR0913 - what a call is made of
     Raises:
         ConfigurationError: ``prices`` cannot be used, or ``at`` is no time.
     """
-    book = _book_of_settings() if prices is None else book_of(prices)
+    book = book_of_settings() if prices is None else book_of(prices)
     if isinstance(response, str | bytes | bytearray):
         response = _body(response)
     asked = dict(request or {})
@@ -127,10 +127,10 @@ def load_prices() -> None:
 
 def costed_by_settings() -> Callable[[Operation], Derived]:
     """Return what reads and prices an operation by the prices that the environment names, else by the bundled ones."""
-    return costed(_book_of_settings())
+    return costed(book_of_settings())
 
 
-def _book_of_settings() -> PriceBook:
+def book_of_settings() -> PriceBook:
     """Return the book that the environment names; a file is read again when it has changed."""
     named = from_environment().prices
     if named is None:

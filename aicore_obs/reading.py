@@ -44,7 +44,7 @@ class OnClassOrInstance(Generic[P, T]):
         self.__doc__ = method.__doc__
 
     def __get__(self, instance: object | None, owner: type) -> Callable[P, T]:
-        return self._method.__get__(instance if instance is not None else _NOBODY, owner)  # type: ignore[no-any-return]
+        return self._method.__get__(instance if instance is not None else NOBODY, owner)  # type: ignore[no-any-return]
 
 
 class _Nobody:
@@ -53,7 +53,7 @@ class _Nobody:
     addresses: Sequence[Address] = ()
 
 
-_NOBODY = _Nobody()
+NOBODY = _Nobody()
 
 
 def ask(question: str, address: Address, *args: Any, **options: Any) -> Any:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,14 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from aicore_obs.cli import screen
 from aicore_obs.cli.places import DEFAULT_SCHEMA, SchemaOption, StoreArgument, address
 from aicore_obs.cli.tail import filters_of
-from aicore_obs.collector import LlmOperationCollector
 from aicore_obs.costing import book_of
-from aicore_obs.errors import StoreError
 from aicore_obs.pricing.book import PriceBook
 from aicore_obs.protocols import Address
 from aicore_obs.query.costs import sum_costs
-from aicore_obs.query.recost import Recost, Recosted
-from aicore_obs.query.recost import recost as cost_again
+from aicore_obs.query.recost import Recosted
+from aicore_obs.recosting import recost as cost_again
 from aicore_obs.settings import from_environment
 
 _BY_MODEL = ("provider", "model", "change", "operations", "old_usd", "new_usd", "difference_usd")
@@ -75,35 +72,11 @@ def recost(  # noqa: PLR0913 - an option of the command is a parameter here
     book = book_of(prices or from_environment().prices)
     place, filters = address(store, db_schema), filters_of(where or [])
     with _progress(place, filters) as tell:
-        if apply:
-            result = _applied(place, filters, book, author, tell)
-        else:
-            result = cost_again(place, filters, Recost(book=book, tell=tell))
+        result = cost_again(filters, book, not apply, store=place, author=author, tell=tell)
     if as_json:
         screen.say_json(_as_data(result, book))
     else:
         _show(result, book, count)
-
-
-def _applied(
-    place: Address, filters: Mapping[str, Any], book: PriceBook, author: str | None, tell: Callable[[int], object]
-) -> Recosted:
-    with LlmOperationCollector(sinks=[_sink(place)], db_schema=place.options.db_schema, enabled=True) as collector:
-        how = Recost(book=book, record=collector.record, author=author, tell=tell)
-        result = cost_again(place, filters, how, before=collector.flush)
-        flushed = collector.flush(timeout_s=60)
-    if not flushed.ok:
-        raise StoreError(
-            f"{place.name}: {result.written} new costs were accepted, {flushed.pending} are not stored yet and wait in "
-            "the journal for the next collector, or `aicore-obs drain`"
-        )
-    return result
-
-
-def _sink(place: Address) -> str:
-    if place.kind == "sqlite":
-        return f"sqlite:///{quote(str(place.path))}"
-    return place.url or str(place.path)
 
 
 @contextmanager

@@ -174,6 +174,21 @@ def reconciling(frame: pl.DataFrame) -> None:
     reconcile(frame, 5)  # type: ignore[arg-type]
 
 
+def costs(collector: LlmOperationCollector) -> None:
+    answer = aicore_obs.cost_of({"usage": None}, provider="openai", at="2026-01-31", prices="prices.toml")
+    if answer.cost is not None:
+        assert_type(answer.cost.total, Decimal | None)
+    assert_type(answer.reason, str | None)
+    book = aicore_obs.PriceBook([{"provider": "acme", "model": "m", "input_mtok": 1}], deployments={"mine": "gpt-4o"})
+    assert_type(collector.recost({"provider": "acme"}, book).differences, pl.DataFrame)
+    assert_type(aicore_obs.recost(None, book, True, store="calls.db").new_total, Decimal)
+    assert_type(collector.polars_costs(provider="acme"), pl.DataFrame)
+    budget = aicore_obs.Budget("1.00", per="day", scope={"user_id": "u-1"})
+    assert_type(collector.remaining(budget).remaining_usd, Decimal)
+    aicore_obs.Budget([])  # type: ignore[arg-type]
+    collector.remaining("1.00")  # type: ignore[arg-type]
+
+
 def only_of_openai(record: Record) -> Record:
     if isinstance(record, Operation) and record.provider != "openai":
         raise DropRecord("not ours")
