@@ -55,8 +55,10 @@ def kill_at_steps(place: Place, *, points: int, least: int) -> None:
 def fork_at_steps(place: Place, *, points: int) -> None:
     """Let processes fork at ``points`` lines of each step."""
     forks, given = lives("fork_steps", place, points)
-    # A lock taken before the fork stays held in the child: measured, and of no consequence.
-    assert forks.pop("with the journal's lock held") > 0
+    # A lock taken before the fork stays held in the child: measured, and of no consequence. One line of each step may
+    # miss every moment at which it is held; many do not.
+    held = forks.pop("with the journal's lock held")
+    assert held > 0 or points == 1
     assert len(given) >= sum(forks.values()) * CHILD_RECORDS
     assert_arrived(place, given, forks=sum(forks.values()))
 
