@@ -40,8 +40,8 @@ def test_a_fork_at_any_step_loses_nothing(place: Place) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_fork_at_many_lines_loses_nothing(place: Place) -> None:
-    """The same at 30 lines of each step."""
-    fork_at_steps(place, points=30)
+    """The same at twelve lines of each step."""
+    fork_at_steps(place, points=12)
 
 
 def kill_at_steps(place: Place, *, points: int, least: int) -> None:
