@@ -58,7 +58,7 @@ def _tail(random: str) -> str:
 
 def part_id(record_id: str, part: int) -> str:
     """Return the id of part ``part`` (1 to 3) of a record: the record's id with its two low bits set."""
-    return f"{record_id[:-1]}{int(record_id[-1], 16) | part:x}"
+    return record_id[:-1] + _HEX[int(record_id[-1], 16) | part]
 
 
 def to_microseconds(when: datetime) -> int:

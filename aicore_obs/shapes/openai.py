@@ -20,6 +20,7 @@ from aicore_obs.protocols import RequestFacts, ResponseFacts
 from aicore_obs.shapes import media
 from aicore_obs.shapes.bill import bill_of, estimate
 from aicore_obs.shapes.body import Members, is_there, joined, last, text_of, word
+from aicore_obs.shapes.openai_chat import read_plain
 from aicore_obs.shapes.openai_usage import PLAIN, Habits, Told, read_usage
 
 # Types of other shapes that share members with this one.
@@ -137,6 +138,12 @@ class OpenAI(msgspec.Struct, frozen=True):
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:
         """Read a body or events; None when it is of another shape."""
+        if self.habits is PLAIN and raw[:1] == b"{" and (plain := read_plain(raw)) is not None:
+            return plain
+        return self.read_all(raw, asked)
+
+    def read_all(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:
+        """Do as :meth:`read`, and look into every member."""
         events = _bodies.each(raw)
         if not events:
             usage = media.spoken(None, asked)
