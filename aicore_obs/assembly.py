@@ -16,7 +16,7 @@ from aicore_obs.capture.record import Content
 from aicore_obs.costing import Prices, costed
 from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError, UnknownParameterError
 from aicore_obs.guard import attempt
-from aicore_obs.pipeline.delivery import DeliveryOptions, SinkSpec
+from aicore_obs.pipeline.delivery import BATCH_BYTES, DeliveryOptions, SinkSpec
 from aicore_obs.pipeline.portal import run_apart
 from aicore_obs.pipeline.processors import normalise, own_names
 from aicore_obs.pipeline.road import Durability, Overflow, RoadOptions
@@ -166,7 +166,7 @@ def road_options(
     specs = [SinkSpec(one.name, _nobody if external else plugins.sink_builder(one)) for one in addresses]
     specs += [SinkSpec(one.name, lambda one=one: one) for one in objects]  # type: ignore[misc]
     delivery = DeliveryOptions(
-        batch_bytes=parse_size("batch_bytes", options.get("batch_bytes", 1024 * 1024)),
+        batch_bytes=parse_size("batch_bytes", options.get("batch_bytes", BATCH_BYTES)),
         batch_interval_s=options.get("batch_interval_s", 0.2),
         write_timeout_s=options.get("write_timeout_s", 60.0),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -34,6 +36,18 @@ def statements(tables: Tables, dialect: Dialect) -> Statements:
         keys=_ignore(tables.keys, dialect),
         known_keys=_text(tables.keys.select(), dialect),
     )
+
+
+@cache
+def repeated(statement: str, times: int) -> str:
+    """Return an insert of one row as an insert of ``times`` rows."""
+    row = _ROW.search(statement)
+    if row is None:
+        raise AssertionError(f"no VALUES in {statement}")
+    return statement[: row.start(1)] + ", ".join([row[1]] * times) + statement[row.end(1) :]
+
+
+_ROW = re.compile(r"VALUES (\([?, ]+\))")
 
 
 def _insert(table: Table, dialect: Dialect) -> Any:
