@@ -26,6 +26,10 @@ STEPS = Path(__file__).parent / "fixtures" / "migrations"
 MINOR = STEPS / "minor"
 MAJOR = STEPS / "major"
 FAILING = STEPS / "failing"
+_VERSIONS = ROOT / "aicore_obs" / "stores" / "sql" / "migrations" / "versions"
+# The version that this program makes, and the one of the steps in those folders: the next, whichever it is.
+NEWEST = max(int(path.stem[1:5]) for path in _VERSIONS.glob("v[0-9]*.py"))
+NEXT = NEWEST + 1
 T = TypeVar("T")
 
 

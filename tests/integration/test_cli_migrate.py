@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aicore_obs.cli.app import app
-from tests.databases import MINOR, Database
+from tests.databases import MINOR, NEWEST, NEXT, Database
 from tests.postgres import PASSWORD, PostgresServer, run_sql
 from tests.stored import write_json
 
@@ -38,17 +38,17 @@ def test_from_nothing_to_up_to_date(target: str) -> None:
     """Where from and where to is said, by a name without a password; again is harmless."""
     name = _run(target).stdout.partition(": version")[0]
     assert PASSWORD not in name
-    assert _run(target).stdout == f"{name}: version 2 already\n"
-    assert Database(target).ensure("never") == 2
+    assert _run(target).stdout == f"{name}: version {NEWEST} already\n"
+    assert Database(target).ensure("never") == NEWEST
 
 
 def test_going_back(target: str) -> None:
     """Only after a yes, only downwards, and only over steps that this program knows."""
-    assert _run(target, "--to", "2").exit_code == 2
+    assert _run(target, "--to", str(NEWEST)).exit_code == 2
     Database(target).ensure(extra=[MINOR])
-    refused = _run(target, "--to", "2", answer="n\n")
-    assert (refused.exit_code, "from version 3 to 2?" in refused.stderr) == (1, True)
-    unknown = _run(target, "--to", "2", "--yes")
+    refused = _run(target, "--to", str(NEWEST), answer="n\n")
+    assert (refused.exit_code, f"from version {NEXT} to {NEWEST}?" in refused.stderr) == (1, True)
+    unknown = _run(target, "--to", str(NEWEST), "--yes")
     assert (unknown.exit_code, len(unknown.stderr.splitlines())) == (2, 1)
     assert "only a program that knows a step can take it back" in unknown.stderr
 
@@ -57,13 +57,13 @@ def test_nothing_goes_back_past_the_first_version(target: str) -> None:
     """That would delete every record."""
     Database(target).ensure()
     assert "delete every record" in _run(target, "--to", "0", "--yes").stderr
-    assert Database(target).ensure("never") == 2
+    assert Database(target).ensure("never") == NEWEST
 
 
 def test_sql_for_a_dba_touches_nothing(tmp_path: Path) -> None:
     """It is the DDL of the schema folder, and no file is made."""
     done = _run("some.db", "--sql")
-    assert done.stdout.split() == (ROOT / "schema" / "sqlite" / "v0002.sql").read_text().split()
+    assert done.stdout.split() == (ROOT / "schema" / "sqlite" / f"v{NEWEST:04}.sql").read_text().split()
     assert list(tmp_path.iterdir()) == []
     assert _run("postgresql://me:s3cret@127.0.0.1:1/x", "--sql").exit_code == 0
 
@@ -72,7 +72,7 @@ def test_sql_for_a_dba_makes_the_schema(postgres_url: str) -> None:
     """What is printed, run by somebody else, is what this program needs."""
     done = _run(postgres_url, "--sql", "--db-schema", "elsewhere")
     run_sql(postgres_url, done.stdout)
-    assert Database(postgres_url, db_schema="elsewhere").ensure("never") == 2
+    assert Database(postgres_url, db_schema="elsewhere").ensure("never") == NEWEST
     assert _run(postgres_url, "--sql", "--from", "9").exit_code == 2
 
 

@@ -23,6 +23,7 @@ from aicore_obs.model.events import Flag
 from aicore_obs.model.frame_columns import FRAME_COLUMNS
 from aicore_obs.model.ids import new_id, utc_now
 from aicore_obs.model.record import CODEC_VERSION
+from tests.databases import NEWEST
 
 CALL: dict[str, Any] = {"model": "gpt-4", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0.7}
 ANSWER: dict[str, Any] = {
@@ -331,13 +332,13 @@ def test_the_schema_is_made_by_hand_too() -> None:
         assert collector.get_schema_version() == 0
         assert not Path("aicore_obs.db").exists()
         collector.create_tables()
-        assert collector.get_schema_version() == collector.migrate_schema() == 2
+        assert collector.get_schema_version() == collector.migrate_schema() == NEWEST
 
         async def twins() -> list[int]:
             await collector.acreate_tables()
             return [await collector.aget_schema_version(), await collector.amigrate_schema()]
 
-        assert asyncio.run(twins()) == [2, 2]
+        assert asyncio.run(twins()) == [NEWEST] * 2
     with LlmOperationCollector("calls.json") as collector, pytest.raises(ConfigurationError, match="no database"):
         collector.get_schema_version()
 

@@ -29,7 +29,7 @@ from aicore_obs.query.costs import read_costs, sum_costs
 from aicore_obs.query.reader import read_frame
 from aicore_obs.stores.sql.schema import Schema
 from tests import records
-from tests.databases import ROOT, Database
+from tests.databases import NEWEST, ROOT, Database
 from tests.postgres import PostgresServer, run_sql
 
 DUMP = (ROOT / "tests" / "fixtures" / "stores" / "v0001.sqlite.sql").read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def test_reading_never_takes_the_step_but_writing_does(old: Address) -> None:
     first = before["operation_id"][0]
     one = msgspec.structs.replace(records.operation(), id=first)
     records.write(old, [priced(7), records.revision(one, Cost(total=Decimal(2), source="a-book"))])
-    assert version(old) == 2
+    assert version(old) == NEWEST
     assert sorted(filter(None, shown(reader))) == [2, 7]
     assert shown(reader, min_cost=7) == [7]
     rest = read_frame(old, {}).filter(operation_id=first)
@@ -147,7 +147,7 @@ def test_the_program_before_writes_beside_this_one(old: Address) -> None:
     assert frame.filter(frame["operation_id"].is_in(written))["cost_reason"].unique().to_list() == [NOT_PRICED]
     summed = sum_costs(old, {})
     assert (summed.total, summed.priced, summed.unpriced) == (30, 20, OLD_ROWS + 80)
-    assert version(old) == 2
+    assert version(old) == NEWEST
 
 
 def _old_program(place: Address) -> subprocess.Popen[str]:
@@ -169,7 +169,7 @@ def test_the_step_can_be_taken_back(old: Address) -> None:
     frame = read_frame(old, {})
     assert (frame.height, frame["cost_usd"].null_count()) == (OLD_ROWS + 1, OLD_ROWS + 1)
     records.write(old, [priced(8)])
-    assert (version(old), sum_costs(old, {}).total) == (2, 8)
+    assert (version(old), sum_costs(old, {}).total) == (NEWEST, 8)
 
 
 def test_who_might_write_operations_may_write_their_costs(

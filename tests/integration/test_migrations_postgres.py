@@ -16,7 +16,7 @@ from aicore_obs.errors import SchemaError
 from aicore_obs.stores.sql.migrations.migrator import Migrator, lock_key
 from aicore_obs.stores.sql.migrations.place import Place
 from aicore_obs.stores.sql.schema import Schema
-from tests.databases import MINOR, Database
+from tests.databases import MINOR, NEWEST, NEXT, Database
 from tests.postgres import PostgresServer, run_sql
 
 
@@ -48,7 +48,7 @@ def test_role_without_create_is_told_the_grant(role: Database, postgres_url: str
         role.ensure()
     grant = str(caught.value).split("needed: ")[1].split(";")[0]
     run_sql(postgres_url, grant)
-    assert role.ensure() == 2
+    assert role.ensure() == NEWEST
 
 
 def test_role_with_a_schema_but_no_right_in_it_is_told_the_grant(role: Database, postgres_url: str) -> None:
@@ -57,7 +57,7 @@ def test_role_with_a_schema_but_no_right_in_it_is_told_the_grant(role: Database,
     with pytest.raises(SchemaError, match="GRANT USAGE, CREATE ON SCHEMA") as caught:
         role.ensure()
     run_sql(postgres_url, str(caught.value).split("needed: ")[1].split(";")[0])
-    assert role.ensure() == 2
+    assert role.ensure() == NEWEST
 
 
 def test_role_that_may_not_read_the_tables_is_told_each_grant(role: Database, postgres_url: str) -> None:
@@ -67,7 +67,7 @@ def test_role_that_may_not_read_the_tables_is_told_each_grant(role: Database, po
         with pytest.raises(SchemaError, match=expected) as caught:
             role.ensure("never")
         run_sql(postgres_url, str(caught.value).split("needed: ")[1].split(";")[0])
-    assert role.ensure("never") == 2
+    assert role.ensure("never") == NEWEST
 
 
 def test_role_that_does_not_own_the_tables_cannot_take_a_step(role: Database, postgres_url: str) -> None:
@@ -97,10 +97,9 @@ def test_ddl_for_a_dba_makes_a_schema_that_programs_accept(role: Database, postg
         f"GRANT USAGE ON SCHEMA aicore_obs TO {name};"
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA aicore_obs TO {name}",
     )
-    assert role.ensure("never") == 2
+    assert role.ensure("never") == NEWEST
     assert run_sql(postgres_url, "SELECT version, applied_by FROM aicore_obs.schema_log") == [
-        (1, "aicore-obs migrate --sql"),
-        (2, "aicore-obs migrate --sql"),
+        (version, "aicore-obs migrate --sql") for version in range(1, NEWEST + 1)
     ]
 
 
@@ -108,8 +107,8 @@ def test_ddl_for_a_dba_leads_from_the_version_that_is_there(postgres_url: str) -
     """With a start version only the missing steps are printed."""
     database = Database(postgres_url)
     database.ensure()
-    run_sql(postgres_url, Migrator(Place.of(database.tables), extra_versions=[MINOR]).sql(start=2))
-    assert database.ensure("never", extra=[MINOR]) == 3
+    run_sql(postgres_url, Migrator(Place.of(database.tables), extra_versions=[MINOR]).sql(start=NEWEST))
+    assert database.ensure("never", extra=[MINOR]) == NEXT
 
 
 def test_payloads_are_compressed_with_lz4_where_the_server_can(postgres_url: str) -> None:
@@ -136,7 +135,7 @@ def test_writer_waits_for_the_one_that_migrates(postgres_url: str) -> None:
             assert not waiting.done()
         return await waiting
 
-    assert database.on_engine(hold_and_release) == 2
+    assert database.on_engine(hold_and_release) == NEWEST
 
 
 async def _somebody_waits(url: str) -> bool:
@@ -152,10 +151,10 @@ async def _somebody_waits(url: str) -> bool:
 def test_schemas_of_one_database_are_independent(postgres_url: str) -> None:
     """A schema's name may need quotes; two schemas have versions of their own."""
     odd, plain = Database(postgres_url, db_schema='My "own" Schema'), Database(postgres_url)
-    assert odd.ensure(extra=[MINOR]) == 3
+    assert odd.ensure(extra=[MINOR]) == NEXT
     assert plain.on_schema(Schema.version) == 0
-    assert plain.ensure() == 2
-    assert odd.ensure("never", extra=[MINOR]) == 3
+    assert plain.ensure() == NEWEST
+    assert odd.ensure("never", extra=[MINOR]) == NEXT
 
 
 def test_nothing_stays_behind_on_the_server(postgres_url: str) -> None:

@@ -67,6 +67,8 @@ class Tables:
         self.flags = self._flags()
         self.cost_revisions = self._cost_revisions()
         self.keys = self._keys()
+        self.deletions = self._deletions()
+        self.deleted_operations = self._deleted_operations()
         self.schema_log = self._schema_log()
 
     @property
@@ -181,6 +183,32 @@ class Tables:
             Column("field", Text(), primary_key=True),
             Column("key", Text(), primary_key=True),
             Column("type", Text(), primary_key=True),
+            sqlite_with_rowid=False,
+        )
+
+    def _deletions(self) -> Table:
+        """What was deleted: whatever was recorded before (a lower id) and matches the filter is not stored again.
+
+        ``by_id``: the filter asks for what records do not have themselves, so that the ids are kept beside.
+        """
+        return Table(
+            self._name("deletions"),
+            self.metadata,
+            Column("id", record_id(), primary_key=True),
+            Column("timestamp", UtcMicroseconds(), nullable=False),
+            Column("author", Text()),
+            Column("filter", json_text(), nullable=False),
+            Column("content_only", Boolean(), nullable=False),
+            Column("by_id", Boolean(), nullable=False),
+        )
+
+    def _deleted_operations(self) -> Table:
+        """The operations of deletions that are ``by_id``."""
+        return Table(
+            self._name("deleted_operations"),
+            self.metadata,
+            Column("operation_id", record_id(), primary_key=True),
+            Column("deletion_id", record_id(), primary_key=True),
             sqlite_with_rowid=False,
         )
 
