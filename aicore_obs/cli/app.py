@@ -10,7 +10,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from aicore_obs.cli import dead_letters, demo, doctor, drain, migrate, prices, reconcile, recost, screen, stats, tail
+from aicore_obs.cli import (
+    dead_letters,
+    demo,
+    doctor,
+    drain,
+    migrate,
+    prices,
+    reconcile,
+    recost,
+    screen,
+    sql,
+    stats,
+    tail,
+)
 from aicore_obs.errors import AicoreObsError
 from aicore_obs.model.record import CODEC_VERSION
 
@@ -44,6 +57,7 @@ app = typer.Typer(
 )
 app.command("tail")(tail.tail)
 app.command("stats")(stats.stats)
+app.command("sql")(sql.sql)
 app.command("reconcile")(reconcile.reconcile)
 app.command("recost")(recost.recost)
 app.add_typer(prices.app, name="prices")
