@@ -15,6 +15,7 @@ import msgspec
 
 from aicore_obs.errors import FilterError
 from aicore_obs.model.frame_columns import FRAME_COLUMNS
+from aicore_obs.model.predicate import Condition
 
 ORDERS = ("asc", "desc")
 STATUSES = ("ok", "error")
@@ -49,7 +50,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     ``start`` is inclusive; ``end`` is inclusive unless ``end_exclusive``. A record without the value that a filter
     asks about does not match it. Several values of one field mean any of them; ``tags`` and ``labels`` mean all.
     ``cost_as_of`` shows costs as they were then: later revisions are not seen; inclusive unless
-    ``cost_as_of_exclusive``.
+    ``cost_as_of_exclusive``. ``where`` is what a lazy frame's predicate allows a store to leave out; a store that looks
+    at it not at all is right, too, and with a ``limit`` there is none.
     """
 
     start: datetime | None = None
@@ -82,6 +84,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     order: str = "asc"
     columns: tuple[str, ...] | None = None
+    where: Condition | None = None
 
     @classmethod
     def of(cls, **filters: Any) -> Filter:

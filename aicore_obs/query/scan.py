@@ -1,6 +1,7 @@
 """This module is where a store becomes a lazy frame: what Polars asks for goes into the store's own query.
 
-Columns and limit are pushed down; the predicate is tried on each batch, before anything is kept.
+Columns, limit and what a store understands of the predicate are pushed down; all of the predicate is tried on each
+batch, before anything is kept.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from polars.io.plugins import register_io_source
 
 from aicore_obs.model.filter import Filter
 from aicore_obs.protocols import Address, Reader
+from aicore_obs.query.predicates import read_predicate
 from aicore_obs.query.reader import BATCH_ROWS, columns_of, open_reader
 
 
@@ -57,7 +59,10 @@ class _Source:
         tried = () if predicate is None else predicate.meta.root_names()
         needed = tuple(dict.fromkeys((*wanted, *tried)))
         rows = min(batch_size or BATCH_ROWS, BATCH_ROWS)
-        for batch in self._reader.batches(_limited(self._query, n_rows), needed, batch_rows=rows):
+        query = _limited(self._query, n_rows)
+        if predicate is not None and query.limit is None:
+            query = msgspec.structs.replace(query, where=read_predicate(predicate, self._reader.schema()))
+        for batch in self._reader.batches(query, needed, batch_rows=rows):
             yield batch if predicate is None else batch.filter(predicate).select(wanted)
 
     def _flush(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, FromClause, Select, case, false, func, null, select
 
 from aicore_obs.model.filter import COST_RANGES, Filter
+from aicore_obs.model.predicate import columns_in
 from aicore_obs.stores.sql.tables import Tables
 
 # What an operation and each of its revisions have alike.
@@ -57,6 +58,7 @@ class Costs:
     def joined(self, source: FromClause, needed: Collection[str]) -> FromClause:
         """Return ``source`` with the newest revision beside each operation, if these columns or the filter need it."""
         wanted = not ADDED.isdisjoint(needed) or any(getattr(self._query, name) is not None for name in COST_RANGES)
+        wanted = wanted or (self._query.where is not None and not ADDED.isdisjoint(columns_in(self._query.where)))
         if not (wanted and self._there):
             return source
         newer = self._tables.cost_revisions.alias("newer")
@@ -78,6 +80,10 @@ class Costs:
             return dict.fromkeys(ADDED, null())
         found = {name: case((revision.record_id.is_not(None), revision[name]), else_=own[name]) for name in COLUMNS}
         return {**found, "billing": own.billing}
+
+    def told(self) -> Mapping[str, ColumnElement[Any]]:
+        """Return the columns that the statement knows something of, as they are shown."""
+        return {name: column for name, column in self.shown().items() if name in COLUMNS} if self._there else {}
 
     def own(self) -> Mapping[str, ColumnElement[Any]]:
         """Return the columns as they were recorded with the operation."""

@@ -37,6 +37,7 @@ from aicore_obs.model.frame_columns import LEDGER_COLUMNS
 from aicore_obs.model.ids import to_microseconds
 from aicore_obs.stores.frame import raw_columns
 from aicore_obs.stores.matching import storable
+from aicore_obs.stores.sql.conditions import Conditions, PostgresTexts, SqliteTexts, Texts
 from aicore_obs.stores.sql.costs import COLUMNS as COST_COLUMNS
 from aicore_obs.stores.sql.costs import Costs
 from aicore_obs.stores.sql.tables import Tables
@@ -57,6 +58,8 @@ _OUT_OF_REACH = Decimal("1e26")
 
 class Words(Protocol):
     """What the two dialects say differently."""
+
+    texts: Texts
 
     def text(self, value: str) -> str:
         """Return text as this dialect's columns hold it."""
@@ -91,6 +94,8 @@ class Words(Protocol):
 
 class SqliteWords:
     """SQLite: times are integers, JSON is text."""
+
+    texts: Texts = SqliteTexts()
 
     def text(self, value: str) -> str:
         return value
@@ -141,6 +146,8 @@ def _quanta(amount: Decimal, rounding: str) -> int:
 
 class PostgresWords:
     """PostgreSQL: times are ``timestamptz``, JSON is ``jsonb``, text holds no NUL and is kept escaped."""
+
+    texts: Texts = PostgresTexts()
 
     def text(self, value: str) -> str:
         return escape(value, nul=True)
@@ -288,6 +295,8 @@ def _conditions(tables: Tables, words: Words, query: Filter, costs: Costs) -> It
         yield words.contains(columns.tags, _json(words, list(query.tags)))
     if query.labels:
         yield words.contains(columns.labels, _json(words, query.labels))
+    if query.where is not None:
+        yield Conditions(tables, words, costs.told()).sql(query.where)
     if query.flagged_for is not None:
         yield _flagged(tables, words, query.flagged_for)
 
