@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aicore_obs.errors import FilterError as FilterError
     from aicore_obs.errors import JournalFull as JournalFull
     from aicore_obs.errors import StoreError as StoreError
+    from aicore_obs.exchange import export_operations as export_operations
     from aicore_obs.model.budget import Budget as Budget
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
     from aicore_obs.pipeline.stats import Stats as Stats
@@ -48,6 +49,7 @@ _HOMES = {
     "bind": "context",
     "configure": "default",
     "cost_of": "costing",
+    "export_operations": "exchange",
     "get_collector": "default",
     "read_statement": "reconciliation",
     "reconcile": "reconciliation",
@@ -71,6 +73,7 @@ __all__ = [
     "bind",
     "configure",
     "cost_of",
+    "export_operations",
     "get_collector",
     "read_statement",
     "reconcile",

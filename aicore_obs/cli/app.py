@@ -15,6 +15,7 @@ from aicore_obs.cli import (
     demo,
     doctor,
     drain,
+    export,
     migrate,
     prices,
     reconcile,
@@ -60,6 +61,7 @@ app.command("stats")(stats.stats)
 app.command("sql")(sql.sql)
 app.command("reconcile")(reconcile.reconcile)
 app.command("recost")(recost.recost)
+app.command("export")(export.export)
 app.add_typer(prices.app, name="prices")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("migrate")(migrate.migrate)

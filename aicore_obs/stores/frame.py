@@ -24,6 +24,8 @@ ReadText = Callable[[str | None, bytes], str | None]
 Raws = Generator[pl.DataFrame, None, None]
 ESCAPED = "json+escaped"
 PAYLOADS = {"completion_args": "request", "response": "response", "response_text": "response"}
+# Asked for by exports only: the objects of FIELDS as the JSON text that was stored, keys that are null included.
+JSON_TEXTS = {f"{field}_json": field for field in FIELDS}
 MONEY = pl.Decimal(38, 12)
 _AMOUNTS = tuple(name for name in COST_COLUMNS if name.endswith("_usd"))
 # What SQLite counts money in.
@@ -73,7 +75,7 @@ def _sources(name: str) -> tuple[str, ...]:
         return (*body, "provider") if name == "response_text" else body
     if name == "cost_reason":
         return name, "cost_usd"
-    return ("id",) if name == "operation_id" else (name,)
+    return ("id",) if name == "operation_id" else (JSON_TEXTS.get(name, name),)
 
 
 def raw_type(name: str) -> pl.DataType:
@@ -122,7 +124,7 @@ class Shape:
             return self._texts(raw) if name == "response_text" else _payload(raw, PAYLOADS[name]).alias(name)
         if name == "tags":
             return raw[name].fill_null("[]").str.json_decode(dtype)
-        return raw["id" if name == "operation_id" else name].alias(name).cast(dtype)
+        return raw["id" if name == "operation_id" else JSON_TEXTS.get(name, name)].alias(name).cast(dtype)
 
     def _texts(self, raw: pl.DataFrame) -> pl.Series:
         rows = zip(raw["provider"], raw["response_body"], raw["response_encoding"], strict=True)
