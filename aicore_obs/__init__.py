@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aicore_obs.errors import FilterError as FilterError
     from aicore_obs.errors import JournalFull as JournalFull
     from aicore_obs.errors import StoreError as StoreError
+    from aicore_obs.exchange import copy_store as copy_store
     from aicore_obs.exchange import export_operations as export_operations
     from aicore_obs.model.budget import Budget as Budget
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
@@ -48,6 +49,7 @@ _HOMES = {
     "StoreError": "errors",
     "bind": "context",
     "configure": "default",
+    "copy_store": "exchange",
     "cost_of": "costing",
     "export_operations": "exchange",
     "get_collector": "default",
@@ -72,6 +74,7 @@ __all__ = [
     "StoreError",
     "bind",
     "configure",
+    "copy_store",
     "cost_of",
     "export_operations",
     "get_collector",

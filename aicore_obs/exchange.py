@@ -1,4 +1,4 @@
-"""This module is where users take operations out of a store. The work is done in ``query``."""
+"""This module is where users take operations out of a store, and copy stores; the work is done elsewhere."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from aicore_obs import plugins
-from aicore_obs.addresses import address_of
-from aicore_obs.protocols import Address, StoreOptions
-from aicore_obs.reading import NOBODY, ask, place_to_read
+from aicore_obs.collector import LlmOperationCollector
+from aicore_obs.protocols import Address
+from aicore_obs.reading import NOBODY, ask, flush_writers_to, place_to_read
 from aicore_obs.settings import from_environment
 
 if TYPE_CHECKING:
     from aicore_obs.query.export import Exported
+    from aicore_obs.transfer.copy import Copied, Tell
 
 _EXPORT = "aicore_obs.query.export:export"
 _HOW = "aicore_obs.query.export:Export"
@@ -55,7 +56,35 @@ def export_operations(
     return cast("Exported", ask(_EXPORT, place, filters or {}, how))
 
 
+def copy_store(source: Place, target: Place, *, tell: Tell | None = None) -> Copied:
+    """Copy every record of one store into another: operations, spans, scopes, flags and revisions of costs, ids kept.
+
+    Both sides are then counted and compared by a checksum of their contents; ``ok`` of the answer says that they agree.
+    A copy may be stopped at any moment and run again: nothing is stored twice. What collectors of this process have
+    accepted for the source is in it first.
+
+    Args:
+        source: an address, URL or path; it is never changed.
+        target: the same; a store that is missing is made.
+        tell: called with what is being done ("copying", "verifying") and the number of operations done.
+
+    Raises:
+        ConfigurationError: both are the same store, or one cannot be read back.
+        StoreNotFoundError: there is no source.
+        StoreError: a store takes or gives nothing now; the next run goes on.
+    """
+    places = _address(source), _address(target)
+    for place in places:
+        flush_writers_to(place)
+    return cast("Copied", plugins.load("aicore_obs.transfer.copy:copy")(*places, tell=tell))
+
+
 def _to_read(store: Place | None) -> Address:
+    return place_to_read(NOBODY) if store is None else _address(store)
+
+
+def _address(store: Place) -> Address:
     if isinstance(store, Address):
         return store
-    return place_to_read(NOBODY) if store is None else address_of(str(store), StoreOptions())
+    # Made, never opened: so that a store is called and made as a collector would.
+    return LlmOperationCollector(sinks=[str(store)], enabled=False).addresses[0]

@@ -99,6 +99,18 @@ class Reader(Protocol):
         """
 
 
+@runtime_checkable
+class Records(Protocol):
+    """The other way back, which a reader may have: every record as it was written, for copies of a whole store."""
+
+    def records(self, *, left: Callable[[str], object]) -> Iterator[tuple[Record, bytes]]:
+        """Yield every record of every kind once, with its line of JSON; what the store holds at one moment.
+
+        ``left`` is called with the reason for each that is passed over: ``"damaged"``, or ``"newer"`` for one that a
+        newer program wrote. Memory is bounded. Raises as :meth:`Reader.batches` does.
+        """
+
+
 class Processor(Protocol):
     """A step of the road: takes a record, returns it or another one, or raises :class:`DropRecord`.
 

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from aicore_obs.cli import (
+    copy,
     dead_letters,
     demo,
     doctor,
@@ -62,6 +63,7 @@ app.command("sql")(sql.sql)
 app.command("reconcile")(reconcile.reconcile)
 app.command("recost")(recost.recost)
 app.command("export")(export.export)
+app.command("copy")(copy.copy)
 app.add_typer(prices.app, name="prices")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("migrate")(migrate.migrate)

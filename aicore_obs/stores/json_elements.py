@@ -63,6 +63,12 @@ class JsonElements:
         Raises:
             StoreDamagedError: the file is not an array, or nothing in it is a record.
         """
+        for place, record in self.elements(snapshot):
+            if isinstance(record, Record):
+                yield place, record
+
+    def elements(self, snapshot: Snapshot) -> Iterator[tuple[Place, Record | Newer | None]]:
+        """Yield every element with its place, those too that are no record of this program; else as :meth:`records`."""
         if not self._lines_only and snapshot.first_byte() not in (b"", b"["):
             raise StoreDamagedError(
                 f"{self._path} is not a JSON array; a file of JSON lines is named .jsonl or .ndjson"
@@ -70,9 +76,8 @@ class JsonElements:
         known, damaged = 0, list[Place]()
         for place, record in snapshot.elements():
             known += record is not None
-            if isinstance(record, Record):
-                yield place, record
-            elif record is None:
+            yield place, record
+            if record is None:
                 damaged.append(place)
         # A single torn line at the end is what a crash leaves of a first record.
         if damaged and not known and damaged != [snapshot.last_line()]:

@@ -19,6 +19,7 @@ from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import LEDGER_COLUMNS
 from aicore_obs.model.ids import to_microseconds
 from aicore_obs.model.operation import Derived, Operation
+from aicore_obs.model.record import Record
 from aicore_obs.model.usage import Usage
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, KEY_CAP, catalogue_of, keys_of
@@ -67,6 +68,17 @@ class JsonReader:
         with self._elements.snapshot() as snapshot:
             return self._found(snapshot, query).cost_sum()
 
+    def records(self, *, left: Callable[[str], object]) -> Iterator[tuple[Record, bytes]]:
+        # A file may hold a record twice: a writer that died after its commit and before it was known.
+        seen: set[str] = set()
+        with self._elements.snapshot() as snapshot:
+            for place, record in self._elements.elements(snapshot):
+                if not isinstance(record, Record):
+                    left("damaged" if record is None else "newer")
+                elif record.id not in seen:
+                    seen.add(record.id)
+                    yield record, one_line(snapshot.read(*place))
+
     def _known_shape(self) -> Shape:
         return self._shape or Shape(EMPTY, read_text=self.read_text)
 
@@ -82,6 +94,11 @@ class JsonReader:
         self._shape = self._shape or Shape(catalogue_of(keys, cap=KEY_CAP), read_text=self.read_text)
         found.settle()
         return found
+
+
+def one_line(element: bytes) -> bytes:
+    """Return an element as one line, however many another program has spread it over."""
+    return msgspec.json.format(element, indent=-1) if b"\n" in element else element
 
 
 def _keys(record: Operation) -> Iterator[tuple[str, str, str]]:

@@ -8,10 +8,11 @@ PgBouncer too, since everything happens in one transaction without named stateme
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing, contextmanager
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
 
 import anyio
 import asyncpg
@@ -19,6 +20,7 @@ import polars as pl
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from aicore_obs.errors import StoreError
@@ -27,6 +29,7 @@ from aicore_obs.model.escape import MARK, unescape, unescape_json
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import LEDGER_COLUMNS
 from aicore_obs.model.ids import utc_now
+from aicore_obs.model.record import Record
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, raw_columns, raw_type, utf8
@@ -39,6 +42,7 @@ from aicore_obs.stores.sql.query import (
     select_ledger,
     select_operations,
 )
+from aicore_obs.stores.sql.restored import Restored, restore
 from aicore_obs.stores.sql.tables import postgres_tables
 
 CHUNK_BYTES = 4_000_000
@@ -54,7 +58,13 @@ _WORDS = PostgresWords()
 _QUOTE_ALL = (
     "SELECT array_agg(quote_literal(value) ORDER BY place) FROM unnest($1::text[]) WITH ORDINALITY AS _(value, place)"
 )
-_Chunks = MemoryObjectReceiveStream[bytes]
+# Records are read so many at a time; each may carry texts of megabytes.
+PAGE_ROWS = 100
+_LOWEST = "00000000-0000-0000-0000-000000000000"
+_BINDING = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+_COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2"
+_Read = Callable[[Sequence[Any]], tuple[Record, bytes]]
+T = TypeVar("T")
 
 
 class PostgresReader:
@@ -101,6 +111,31 @@ class PostgresReader:
             has_costs = await _has(connection, self._tables.cost_revisions)
             statement = select_cost_sum(self._tables, _WORDS, query, has_costs=has_costs)
             return cost_sum_of(_WORDS, await connection.fetchrow(await _with_literals(connection, statement)), as_of)
+
+    def records(self, *, left: Callable[[str], object]) -> Iterator[tuple[Record, bytes]]:
+        send, receive = anyio.create_memory_object_stream[tuple[_Read, list[Any]]](CHUNKS_AHEAD)
+        with self._translated(), _portal() as portal:
+            reading = portal.start_task_soon(self._pages, send)
+            with closing(_chunks(portal, receive, reading)) as pages:
+                for read, rows in pages:
+                    yield from restore(rows, read, left)
+
+    async def _pages(self, send: MemoryObjectSendStream[tuple[_Read, list[Any]]]) -> None:
+        """Send all rows, page by page: a page needs no cursor, and so no named statement."""
+        async with send, self._snapshot() as connection:
+            if not await _has(connection, self._tables.operations):
+                return
+            there = await connection.fetch(_COLUMNS, self._tables.operations.schema, self._tables.operations.name)
+            names = {row[0] for row in there}
+            restored = Restored(self._tables, names, time=_utc, amount=lambda amount: amount, narrow=True)
+            for statement, read in (
+                (restored.select_operations(), restored.operation),
+                (restored.select_others(), restored.other),
+            ):
+                sql, after = f"{statement.compile(dialect=_BINDING)} LIMIT {PAGE_ROWS}", _LOWEST
+                while rows := await connection.fetch(sql, after):
+                    await send.send((read, rows))
+                    after = rows[-1][0]
 
     def _shape_of_store(self) -> Shape:
         # Kept, so that all frames of one reader have one schema.
@@ -166,11 +201,17 @@ class PostgresReader:
             ) from error
 
 
+def _utc(when: datetime) -> datetime:
+    return when.astimezone(UTC)
+
+
 def _portal() -> Any:
     return start_blocking_portal("asyncio", name="aicore-obs-read")
 
 
-def _chunks(portal: BlockingPortal, receive: _Chunks, copying: Future[None]) -> Iterator[bytes]:
+def _chunks(
+    portal: BlockingPortal, receive: MemoryObjectReceiveStream[T], copying: Future[None]
+) -> Generator[T, None, None]:
     """Yield what the copying task sends; then raise what it raised. Stop it when nobody listens any more."""
     try:
         while True:

@@ -19,10 +19,11 @@ from sqlalchemy import Select
 from sqlalchemy.dialects import sqlite
 
 from aicore_obs.errors import StoreDamagedError, StoreError, StoreNotFoundError
-from aicore_obs.model.cost import CostSum, no_costs
+from aicore_obs.model.cost import CostSum, from_quanta, no_costs
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import LEDGER_COLUMNS
-from aicore_obs.model.ids import utc_now
+from aicore_obs.model.ids import from_microseconds, utc_now
+from aicore_obs.model.record import Record
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
@@ -36,6 +37,7 @@ from aicore_obs.stores.sql.query import (
     select_ledger,
     select_operations,
 )
+from aicore_obs.stores.sql.restored import Restored, restore
 from aicore_obs.stores.sql.tables import sqlite_tables
 
 BUSY_TIMEOUT_S = 30.0
@@ -91,6 +93,19 @@ class SqliteReader:
             statement = select_cost_sum(self._tables, _WORDS, query, has_costs=has_costs)
             with closing(_execute(connection, statement)) as cursor:
                 return cost_sum_of(_WORDS, cursor.fetchone(), as_of)
+
+    def records(self, *, left: Callable[[str], object]) -> Iterator[tuple[Record, bytes]]:
+        with self._connection() as connection:
+            if not _has(connection, self._tables.operations.name):
+                return
+            # Two statements, one snapshot.
+            connection.execute("BEGIN")
+            there = {row[1] for row in connection.execute(f'PRAGMA table_info("{self._tables.operations.name}")')}
+            restored = Restored(self._tables, there, time=from_microseconds, amount=from_quanta, narrow=False)
+            with closing(_execute(connection, restored.select_operations(), after="")) as rows:
+                yield from restore(rows, restored.operation, left)
+            with closing(_execute(connection, restored.select_others(), after="")) as rows:
+                yield from restore(rows, restored.other, left)
 
     def _shape_of_store(self) -> Shape:
         # Kept, so that all frames of one reader have one schema.
@@ -161,9 +176,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
 
-def _execute(connection: sqlite3.Connection, statement: Select[Any]) -> sqlite3.Cursor:
+def _execute(connection: sqlite3.Connection, statement: Select[Any], **bound: Any) -> sqlite3.Cursor:
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    return connection.execute(str(compiled), compiled.params)
+    return connection.execute(str(compiled), {**compiled.params, **bound})
 
 
 def _has(connection: sqlite3.Connection, table: str) -> bool:
