@@ -169,7 +169,7 @@ def _fold(flags: dict[tuple[str, str], dict[str, Any]], flag: Flag) -> None:
         row = {"operation_id": one, "reason": flag.reason or "", "active": flag.active, "record_id": flag.id}
         old = flags.get((one, row["reason"]))
         if old is None or old["record_id"] < flag.id:
-            flags[one, row["reason"]] = {**row, "timestamp": to_microseconds(flag.timestamp)}
+            flags[one, row["reason"]] = {**row, "timestamp": to_microseconds(flag.timestamp), "note": flag.note}
 
 
 def _operation_row(one: Operation) -> dict[str, Any]:

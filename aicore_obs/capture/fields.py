@@ -35,6 +35,7 @@ class RecordOptions(TypedDict, total=False):
     api: str | None
     session_id: str | None
     run_id: str | None
+    seq: int | None
     workspace: str | None
     agent_id: str | None
     action_id: str | None
@@ -117,6 +118,14 @@ def quantity_of(name: str, value: Any, odd: dict[str, Any]) -> float | None:
     return number
 
 
+def _whole(name: str, value: Any, odd: dict[str, Any]) -> int | None:
+    """Keep a place in an order; what is no whole number of 64 bits is kept in ``odd`` only."""
+    if type(value) is int and 0 <= value < 2**63:
+        return value
+    odd[name] = _shown(value)
+    return None
+
+
 def _timestamp(name: str, value: Any, odd: dict[str, Any]) -> datetime | None:
     when = attempt(_as_time, value).value
     if when is None:
@@ -185,6 +194,7 @@ _CHECKS: dict[str, Callable[[str, Any, dict[str, Any]], Any]] = {
     "api": text_of,
     "session_id": text_of,
     "run_id": text_of,
+    "seq": _whole,
     "workspace": text_of,
     "agent_id": text_of,
     "action_id": text_of,

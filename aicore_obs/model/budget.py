@@ -15,7 +15,7 @@ from aicore_obs.model.cost import EXACT
 from aicore_obs.model.filter import MATCH_FIELDS, Filter
 
 PERIODS = ("hour", "day", "week", "month", "total")
-SCOPES = (*MATCH_FIELDS, "labels", "tags")
+SCOPES = (*(name for name in MATCH_FIELDS if name != "operation_id"), "labels", "tags")
 # More than all the money there is; above it sums would not be exact.
 _MOST = 10**18
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

@@ -21,6 +21,7 @@ ORDERS = ("asc", "desc")
 STATUSES = ("ok", "error")
 # Filters that take one text or several, each equal to the column of the same name.
 MATCH_FIELDS = (
+    "operation_id",
     "project",
     "provider",
     "operation_type",
@@ -57,6 +58,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime | None = None
     end: datetime | None = None
     end_exclusive: bool = False
+    operation_id: tuple[str, ...] | None = None
     project: tuple[str, ...] | None = None
     provider: tuple[str, ...] | None = None
     operation_type: tuple[str, ...] | None = None
@@ -82,6 +84,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     flagged_for: tuple[str, ...] | None = None
     limit: int | None = None
+    # How many of those that match are passed over first, before ``limit`` counts.
+    offset: int = 0
     order: str = "asc"
     columns: tuple[str, ...] | None = None
     where: Condition | None = None
@@ -214,6 +218,7 @@ _CHECKS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "labels": _labels,
     "flagged_for": _match,
     "limit": _whole,
+    "offset": _whole,
     "order": _order,
     "columns": _columns,
 }

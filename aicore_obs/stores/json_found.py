@@ -82,7 +82,8 @@ class Found:
         """Put what matches into the order of the query, now that every flag and every revision is known."""
         notes = [note for note in self._operations.values() if self._is_wanted(note)]
         notes.sort(key=lambda note: note.key, reverse=self._query.order == "desc")
-        self.notes = notes[: self._query.limit]
+        first, limit = self._query.offset, self._query.limit
+        self.notes = notes[first : None if limit is None else first + limit]
 
     def operation(self, snapshot: Snapshot, note: Note) -> Operation:
         """Return the operation of a note with the cost that is shown for it."""
@@ -92,6 +93,10 @@ class Found:
             return operation
         derived = msgspec.structs.replace(operation.derived or _NOTHING, cost=_revision(snapshot, newest.place).cost)
         return msgspec.structs.replace(operation, derived=derived)
+
+    def flags(self, note: Note) -> str | None:
+        """Return the marks of the operation of a note, as JSON."""
+        return self._flags.of(note.key[1])
 
     def ledger(self, snapshot: Snapshot) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the ledger: number, when (microseconds), who, and the cost, for each operation's id."""

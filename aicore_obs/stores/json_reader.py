@@ -48,14 +48,16 @@ class JsonReader:
 
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
         names = raw_columns(columns)
-        read = [_GETTERS[name] for name in names]
+        read = [_GETTERS[name] for name in names if name != "flags"]
         with self._elements.snapshot() as snapshot:
             found = self._found(snapshot, query)
             notes = iter(found.notes)
             while batch := list(islice(notes, batch_rows)):
                 operations = [found.operation(snapshot, note) for note in batch]
-                rows = [[get(operation) for operation in operations] for get in read]
-                raw = of_columns(dict(zip(names, rows, strict=True)))
+                rows = iter([[get(operation) for operation in operations] for get in read])
+                raw = of_columns(
+                    {name: list(map(found.flags, batch)) if name == "flags" else next(rows) for name in names}
+                )
                 yield self._known_shape().frame(raw, columns)
 
     def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:

@@ -7,8 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from aicore_obs.model.events import CostRevision, Flag
 from aicore_obs.model.filter import COST_RANGES, MATCH_FIELDS, RANGE_FIELDS, Filter
+from aicore_obs.model.ids import to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 
 Match = Callable[[Operation], bool]
@@ -68,6 +71,8 @@ def _time(comparison: str, bound: datetime) -> Match:
 def _one_of(name: str, values: frozenset[str]) -> Match:
     if name == "model":
         return lambda operation: (operation.derived or _NOTHING).model in values
+    if name == "operation_id":
+        return lambda operation: operation.id in values
     return lambda operation: getattr(operation, name) in values
 
 
@@ -116,17 +121,30 @@ class FoldedFlags:
     """Which operations are flagged for what, folded from flag records in any order; the newest record (by id) wins."""
 
     def __init__(self) -> None:
-        # (operation, reason) → (id of the newest record, active); the reason of an un-flag of all is ''
-        self._newest: dict[tuple[str, str], tuple[str, bool]] = {}
+        # operation → reason → the newest record; the reason of an un-flag of all is ''
+        self._newest: dict[str, dict[str, Flag]] = {}
 
     def add(self, flag: Flag) -> None:
         """Take one flag record."""
+        reason = flag.reason or ""
         for operation in flag.operation_ids:
-            key = operation, flag.reason or ""
-            self._newest[key] = max(self._newest.get(key, ("", False)), (flag.id, flag.active))
+            marks = self._newest.setdefault(operation, {})
+            if reason not in marks or marks[reason].id < flag.id:
+                marks[reason] = flag
 
     def any_of(self, operation: str, reasons: Sequence[str]) -> bool:
         """Return whether an operation is flagged for one of the reasons."""
-        cleared = self._newest.get((operation, ""), ("", False))[0]
-        marks = (self._newest.get((operation, storable(reason)), ("", False)) for reason in reasons)
-        return any(active and newest > cleared for newest, active in marks)
+        return not {mark.reason for mark in self._marks(operation)}.isdisjoint(map(storable, reasons))
+
+    def of(self, operation: str) -> str | None:
+        """Return the marks of an operation as the databases do: a JSON list of objects; None where there are none."""
+        marks = [
+            {"id": mark.id, "reason": mark.reason, "note": mark.note, "at": to_microseconds(mark.timestamp)}
+            for mark in self._marks(operation)
+        ]
+        return msgspec.json.encode(marks).decode() if marks else None
+
+    def _marks(self, operation: str) -> Iterator[Flag]:
+        marks = self._newest.get(operation, {})
+        cleared = marks[""].id if "" in marks else ""
+        return (mark for reason, mark in marks.items() if reason and mark.active and mark.id > cleared)

@@ -118,6 +118,8 @@ filters = st.fixed_dictionaries(
         "labels": st.dictionaries(texts, texts, max_size=2),
         "flagged_for": st.sampled_from(["bad", ["a_b", "bad"], "a\x00b", "axb", []]),
         "limit": st.integers(0, 3),
+        "offset": st.integers(0, 3),
+        "operation_id": st.sampled_from(["nobody", [], operation(0).id, ["1", operation(1).id, operation(2).id]]),
         "order": st.sampled_from(["asc", "desc"]),
     },
 )
@@ -136,7 +138,7 @@ def expected(records: Sequence[Stored], given_filters: dict[str, Any]) -> list[s
         found = [one for one in found if flags.any_of(one.id, query.flagged_for)]
     found = [one for one in found if affordable(shown(one, records, query).total)]
     found.sort(key=lambda one: (one.timestamp, one.id), reverse=query.order == "desc")
-    return [one.id for one in found][: query.limit]
+    return [one.id for one in found][query.offset :][: query.limit]
 
 
 def shown(one: Operation, records: Sequence[Stored], query: Filter) -> Cost:

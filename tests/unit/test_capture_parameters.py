@@ -62,6 +62,14 @@ def test_latencies_are_kept_as_given(given: Any, kept: float | None, odd: bool) 
     assert (set(record.odd) == {"latency_ms", "time_to_first_token_ms"}) == odd
 
 
+@pytest.mark.parametrize("given", [-1, True, "3", 1.0, 2**63], ids=repr)
+def test_a_place_in_a_run_is_a_whole_number(given: Any) -> None:
+    """What is none stays as text in ``odd``."""
+    assert (capture({}, seq=0).seq, capture({}, seq=2**63 - 1).seq) == (0, 2**63 - 1)
+    record = capture({}, seq=given)
+    assert (record.seq, record.odd) == (None, {"seq": str(given)})
+
+
 TIMES: list[tuple[Any, datetime]] = [
     ("2026-01-31T12:30:00Z", WHEN),
     ("2026-01-31T12:30:00+00:00", WHEN),

@@ -51,7 +51,7 @@ CHUNKS_AHEAD = 2
 # Control characters, which JSON text never holds, so that hardly a field needs quotes.
 _SEPARATOR, _QUOTE = "\x1f", "\x1e"
 _CSV = {"format": "csv", "delimiter": _SEPARATOR, "quote": _QUOTE, "encoding": "UTF8"}
-_JSON_COLUMNS = frozenset({"tags", "labels", "extras", "cost_lines", "billing"})
+_JSON_COLUMNS = frozenset({"tags", "labels", "extras", "cost_lines", "billing", "flags"})
 _BODIES = frozenset({"request_body", "response_body"})
 _DIALECT = PGDialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
 _WORDS = PostgresWords()

@@ -7,7 +7,8 @@ Values are always bound. The words that differ between the dialects are in :clas
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any, Protocol
@@ -54,6 +55,7 @@ _SPLIT = 10**9
 _AS_GIVEN = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 # More US dollars than any column of money holds.
 _OUT_OF_REACH = Decimal("1e26")
+_ID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Words(Protocol):
@@ -75,6 +77,9 @@ class Words(Protocol):
 
     def contains(self, column: ColumnElement[Any], wanted: str) -> ColumnElement[bool]:
         """Say that a JSON column has all the elements or members of the JSON text ``wanted``."""
+
+    def objects(self, members: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+        """Return the aggregate of all rows as a JSON list of objects with these members."""
 
     def at_least(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
         """Say that a column of money is no less than an amount in US dollars."""
@@ -118,6 +123,9 @@ class SqliteWords:
         found: ColumnElement[int] = getattr(func, CONTAINS_ALL)(column, wanted, type_=Integer())
         return found == 1
 
+    def objects(self, members: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+        return func.json_group_array(func.json_object(*_members(members)))
+
     def at_least(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
         bound = _quanta(amount, ROUND_CEILING)
         return false() if bound > _INT64_MAX else type_coerce(column, Integer()) >= max(bound, -_INT64_MAX)
@@ -136,6 +144,12 @@ class SqliteWords:
 
     def amount(self, value: Any) -> Decimal:
         return from_quanta(value)
+
+
+def _members(members: Mapping[str, ColumnElement[Any]]) -> Iterator[ColumnElement[Any]]:
+    for name, column in members.items():
+        yield literal_column(f"'{name}'")
+        yield column
 
 
 def _quanta(amount: Decimal, rounding: str) -> int:
@@ -163,6 +177,9 @@ class PostgresWords:
 
     def contains(self, column: ColumnElement[Any], wanted: str) -> ColumnElement[bool]:
         return column.op("@>", is_comparison=True)(cast(wanted, JSONB()))
+
+    def objects(self, members: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+        return func.json_agg(func.json_build_object(*_members(members)))
 
     def at_least(self, column: ColumnElement[Any], amount: Decimal) -> ColumnElement[bool]:
         return column >= from_quanta(_quanta(amount, ROUND_CEILING))
@@ -198,6 +215,8 @@ def select_operations(
             payload = tables.payloads.alias(part)
             source = source.outerjoin(payload, payload.c.payload_id == operations.c[f"{part}_payload_id"])
             found |= {f"{part}_body": payload.c.body, f"{part}_encoding": payload.c.encoding}
+    if "flags" in needed:
+        found["flags"] = _flags(tables, words)
     chosen = [(found[name] if name in found else operations.c[name]).label(name) for name in needed]
     statement = select(*chosen).select_from(source).where(*_conditions(tables, words, query, costs))
     return _limited(_ordered(statement, query, operations.c.timestamp, operations.c.id), query)
@@ -215,7 +234,7 @@ def select_cost_sum(tables: Tables, words: Words, query: Filter, *, has_costs: b
         shown["cost_usd"].label("cost"), shown["cost_reason"].label("reason"), operations.c.total_tokens.label("tokens")
     ).select_from(costs.joined(operations, COST_COLUMNS))
     each = each.where(*_conditions(tables, words, query, costs))
-    if query.limit is not None:
+    if _is_part(query):
         each = _limited(_ordered(each, query, operations.c.timestamp, operations.c.id), query)
     one = each.subquery("one").c
     priced, unpriced = one.cost.is_not(None), one.cost.is_(None)
@@ -248,7 +267,7 @@ def select_ledger(tables: Tables, words: Words, query: Filter, *, has_costs: boo
     own = [column.label(name) for name, column in costs.own().items()]
     matched = select(operations.c.id, operations.c.timestamp, *own).select_from(costs.joined(operations, ()))
     matched = matched.where(*_conditions(tables, words, query, costs))
-    if query.limit is not None:
+    if _is_part(query):
         matched = _limited(_ordered(matched, query, operations.c.timestamp, operations.c.id), query)
     one = matched.cte("matched")
     as_recorded = select(
@@ -270,7 +289,14 @@ def _ordered(statement: Select[Any], query: Filter, *columns: ColumnElement[Any]
     return statement.order_by(*(each.desc() if query.order == "desc" else each for each in columns))
 
 
+def _is_part(query: Filter) -> bool:
+    """Return whether a query means some of those that match, and not all."""
+    return query.limit is not None or query.offset > 0
+
+
 def _limited(statement: Select[Any], query: Filter) -> Select[Any]:
+    if query.offset:
+        statement = statement.offset(min(query.offset, _INT64_MAX))
     return statement if query.limit is None else statement.limit(min(query.limit, _INT64_MAX))
 
 
@@ -285,10 +311,7 @@ def _conditions(tables: Tables, words: Words, query: Filter, costs: Costs) -> It
     yield from _times(columns.timestamp, words, query)
     if query.id_below is not None:
         yield columns.id < query.id_below
-    for name in MATCH_FIELDS:
-        values = getattr(query, name)
-        if values is not None:
-            yield words.one_of(columns[name], [words.text(storable(value)) for value in values])
+    yield from _matches(columns, words, query)
     yield from _ranges(columns, query)
     yield from costs.conditions()
     if query.tags:
@@ -309,6 +332,18 @@ def _times(timestamp: ColumnElement[Any], words: Words, query: Filter) -> Iterat
         yield timestamp < end if query.end_exclusive else timestamp <= end
 
 
+def _matches(columns: Any, words: Words, query: Filter) -> Iterator[ColumnElement[bool]]:
+    for name in MATCH_FIELDS:
+        values = getattr(query, name)
+        if values is None:
+            continue
+        if name == "operation_id":
+            # What is no id as we write them is nobody's; PostgreSQL would not even compare it.
+            yield words.one_of(columns.id, [value for value in values if _ID.fullmatch(value)])
+        else:
+            yield words.one_of(columns[name], [words.text(storable(value)) for value in values])
+
+
 def _ranges(columns: Any, query: Filter) -> Iterator[ColumnElement[bool]]:
     for name, (column, comparison) in RANGE_FIELDS.items():
         value = getattr(query, name)
@@ -319,15 +354,26 @@ def _ranges(columns: Any, query: Filter) -> Iterator[ColumnElement[bool]]:
 
 
 def _flagged(tables: Tables, words: Words, reasons: Sequence[str]) -> ColumnElement[bool]:
-    flag, cleared = tables.flags.alias("flag"), tables.flags.alias("cleared")
+    flag = tables.flags.alias("flag")
+    meant = words.one_of(flag.c.reason, [words.text(storable(reason)) for reason in reasons])
+    return select(flag.c.operation_id).where(meant, *_marks(tables, flag)).exists()
+
+
+def _flags(tables: Tables, words: Words) -> ColumnElement[Any]:
+    """Return the marks of an operation as JSON: a list of objects, in no order, or null."""
+    flag = tables.flags.alias("flag")
+    parts = {"id": flag.c.record_id, "reason": flag.c.reason, "note": flag.c.note}
+    listed = words.objects({**parts, "at": words.microseconds(flag.c.timestamp)})
+    return select(listed).where(*_marks(tables, flag)).scalar_subquery()
+
+
+def _marks(tables: Tables, flag: Any) -> Iterator[ColumnElement[bool]]:
+    """Say that a row of flags marks the operation of the statement, and that no later row takes all marks away."""
+    cleared = tables.flags.alias("cleared")
     later = (cleared.c.operation_id == flag.c.operation_id) & (cleared.c.reason == "")
-    marked = select(flag.c.operation_id).where(
-        flag.c.operation_id == tables.operations.c.id,
-        words.one_of(flag.c.reason, [words.text(storable(reason)) for reason in reasons]),
-        flag.c.active,
-        ~select(cleared.c.operation_id).where(later, cleared.c.record_id >= flag.c.record_id).exists(),
-    )
-    return marked.exists()
+    yield flag.c.operation_id == tables.operations.c.id
+    yield flag.c.active
+    yield ~select(cleared.c.operation_id).where(later, cleared.c.record_id >= flag.c.record_id).exists()
 
 
 def _json(words: Words, wanted: list[str] | dict[str, str]) -> str:
