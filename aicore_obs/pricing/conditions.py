@@ -71,10 +71,10 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
         limits = (self.min_input_tokens > 0, self.max_input_tokens is not None, bool(self.window), bool(self.days))
         return len(self.words) + sum(limits)
 
-    def holds_for(self, call: Mapping[str, str]) -> bool:
-        """Return whether the words hold for a call."""
+    def holds_for(self, call: Mapping[str, str], *, is_led: bool = False) -> bool:
+        """Return whether the words hold for a call; ``is_led``: another model's prices speak of what is strict."""
         said = dict(self.words)
-        if any(name in call and name not in said for name in STRICT):
+        if not is_led and any(name in call and name not in said for name in STRICT):
             return False
         return all(value in (ANY, call.get(name)) or (value == OTHER and name in call) for name, value in said.items())
 

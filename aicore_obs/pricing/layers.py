@@ -49,7 +49,8 @@ def first_that_holds(rows: Iterable[PriceRow], at: datetime, tokens: int, words:
     """Return the first of some rows whose dates and conditions hold; ``at`` in UTC."""
     for row in rows:
         conditions = row.conditions
-        if row.covers(at) and conditions.holds_for(words) and conditions.holds_at(at) and conditions.holds_with(tokens):
+        is_meant = row.covers(at) and conditions.holds_for(words, is_led=row.as_model is not None)
+        if is_meant and conditions.holds_at(at) and conditions.holds_with(tokens):
             return row
     return None
 

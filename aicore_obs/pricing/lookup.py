@@ -71,8 +71,9 @@ class Candidates:
         named = [canonical(name) for name in (call.billing_provider, call.provider) if name]
         who = tuple(dict.fromkeys((*self._billers[:1], *named)))
         self.user = [self._layers.user.matching(self._names(group), who) for group in self._groups]
-        self._user_rules = [row for rows in self.user for row in rows if row.multiply is not None]
         self.found = self._bundled()
+        user_rules = [row for rows in self.user for row in rows if row.multiply is not None]
+        self.rules = (*user_rules, *self.found.rules)
         self._others: dict[str, Candidates] = {}
 
     def price(self, at: datetime, tokens: int) -> Price | NoPrice:
@@ -83,11 +84,8 @@ class Candidates:
                 return self._by_row(row, USER, group, at, tokens)
         if self._is_local():
             return Price(id=LOCAL, layer=LOCAL, model=self.found.model, rates={}, rest_is_free=True)
-        price = self._by_bundle(at, tokens, self.words)
-        if isinstance(price, NoPrice):
-            return self._why(price, at)
-        rule = next((one for one in self._rules(at, tokens, self.words) if not _strict(one)), None)
-        return price if rule is None else scaled(price, rule)
+        price = self._by_bundle(at, tokens)
+        return self._why(price, at) if isinstance(price, NoPrice) else price
 
     def moments(self, start: datetime) -> set[datetime]:
         """Return the times within the day from ``start`` on at which the price may change."""
@@ -186,7 +184,19 @@ class Candidates:
             return price
         return msgspec.structs.replace(price, id=f"{row.id} = {price.id}")
 
-    def _by_bundle(self, at: datetime, tokens: int, words: Mapping[str, str]) -> Price | NoPrice:
+    def _by_bundle(self, at: datetime, tokens: int) -> Price | NoPrice:
+        row = first_that_holds(self.found.rows, at, tokens, self.words)
+        if row is not None and row.as_model is not None:
+            # The other model's tiers and rules are looked up there; here they would count twice.
+            price, known = self._by_row(row, CORRECTIONS, self.found.model, at, tokens), self._other(row.as_model).rules
+        else:
+            price, known = self._listed(at, tokens, self.words), ()
+        rules = (one for one in self._rules(at, tokens, self.words) if not _strict(one) and one not in known)
+        rule = next(rules, None)
+        return price if rule is None or isinstance(price, NoPrice) else scaled(price, rule)
+
+    def _listed(self, at: datetime, tokens: int, words: Mapping[str, str]) -> Price | NoPrice:
+        """Return what is listed under some words, or follows from what is listed under fewer."""
         found = self.found
         row = first_that_holds(found.rows, at, tokens, words)
         if row is not None:
@@ -198,7 +208,7 @@ class Candidates:
         if rule is None:
             return price
         named = {name for name, _ in rule.conditions.words}
-        base = self._by_bundle(at, tokens, {name: value for name, value in words.items() if name not in named})
+        base = self._listed(at, tokens, {name: value for name, value in words.items() if name not in named})
         return base if isinstance(base, NoPrice) else scaled(base, rule)
 
     def _by_table(self, at: datetime, tokens: int, words: Mapping[str, str]) -> Price | NoPrice:
@@ -217,7 +227,7 @@ class Candidates:
 
     def _rules(self, at: datetime, tokens: int, words: Mapping[str, str]) -> Iterator[PriceRow]:
         """Yield the rules that hold; of a call's strict conditions they need to name only some."""
-        for rule in (*self._user_rules, *self.found.rules):
+        for rule in self.rules:
             named = dict(rule.conditions.words)
             if _strict(rule) and not any(name in words for name in named if name in STRICT):
                 continue

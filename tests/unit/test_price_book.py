@@ -150,6 +150,21 @@ def test_a_share_and_another_models_price() -> None:
     assert "without an end" in (cost("openai", "one", usage(1000, 0), book=book).reason or "")
 
 
+def test_another_models_tiers_hold_too_and_each_share_once() -> None:
+    """A name that leads to another model has its price of a tier, a batch or a region, and no share of it twice."""
+    rows = [
+        {"provider": "openai", "model": "gpt-mine", "as_model": "gpt-5"},
+        {"provider": "x-ai", "model": "grok-4-fast", "multiply": "0.9", "conditions": {"region": "eu"}},
+        {"provider": "x-ai", "model": "grok-4", "match": "prefix", "multiply": "0.5", "conditions": {"region": "us"}},
+    ]
+    used, book = usage(1000, 0), PriceBook(rows)
+    assert cost("openai", "gpt-mine", used, book=book, conditions={"tier": "flex"}).total == Decimal("0.000625")
+    # Retired, and billed as grok-4.3: 1.25 a million; in a batch 20 % less.
+    for name, value, total in (("batch", "true", "1"), ("region", "eu", "1.125"), ("region", "us", "0.625")):
+        found = cost("xai", "grok-4-fast", used, "2026-06-24", book=book, conditions={name: value})
+        assert found.total == Decimal(total) / 1000, name
+
+
 def test_deployments_are_looked_up_first() -> None:
     """The name that was asked for, whatever the answer calls itself; a model that the answer names is nearer."""
     book = PriceBook(deployments={"my-prod": "gpt-4o"})
