@@ -61,7 +61,8 @@ _PREFIXES = (
     "litellm_proxy/", "litellm/", "openai/", "azure/", "azure_ai/", "gemini/", "google/", "vertex_ai/", "vertex/",
     "bedrock/", "converse/", "invoke/", "anthropic/", "mistral/", "mistralai/", "cohere/", "cohere_chat/", "deepseek/",
     "xai/", "x-ai/", "perplexity/", "voyage/", "cerebras/", "groq/", "openrouter/", "together_ai/", "fireworks_ai/",
-    "huggingface/", "ollama/", "ollama_chat/", "models/", "responses/", "text-completion-openai/",
+    "huggingface/", "ollama/", "ollama_chat/", "models/", "responses/", "text-completion-openai/", "zai/", "moonshot/",
+    "hosted_vllm/",
 )  # fmt: skip
 _OWN_PREFIXES = {
     "groq": ("groq/",),
@@ -79,6 +80,11 @@ _PASSED_THROUGH = {
 # What may follow a model's name there and changes no price of a token: how a host is chosen, whether it searches.
 _ROUTES = re.compile(r":(?:nitro|floor|online|exacto)$")
 _FIREWORKS = "accounts/fireworks/models/"
+# Names that only Bedrock has, with or without a region: ``us.anthropic.claude-…``, ``amazon.nova-…``.
+_BEDROCK = re.compile(
+    r"^(?:(?:us|us-gov|eu|apac|jp|au|ca|sa|global)\.)?"
+    r"(?:anthropic|amazon|meta|mistral|cohere|ai21|deepseek|qwen|openai|writer|stability|minimax|moonshot)\.[a-z]"
+)
 _COMPACT_DATE = re.compile(r"-(?:20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))$")
 # Servers that people run themselves.
 _OWN_SERVERS = frozenset({
@@ -104,6 +110,9 @@ def billers(provider: str | None, billing_provider: str | None, model: str | Non
     """Return whose prices are looked up, first hit first; empty when only the model can tell."""
     names = [canonical(name) for name in (billing_provider, provider) if name]
     known = [name for name in names if name.replace("_", "-") not in _CARRIERS]
+    # Anthropic's client asks Bedrock too, by Bedrock's names.
+    if (not known or known[0] == "anthropic") and _BEDROCK.match((model or "").strip().lower()):
+        return ("aws",)
     if not known:
         prefix, slash, _ = (model or "").lower().partition("/")
         # "models/gemini-2.0-flash" names a folder, not a biller.
@@ -149,6 +158,9 @@ def _spelled(name: str, biller: str | None) -> Iterator[str]:
     bare = _without_prefixes(name, biller)
     yield bare
     yield from _of_host(bare, biller or "")
+    said, colon, rest = bare.partition(":")
+    if colon and biller and canonical(said) == biller:  # Pydantic AI's names, such as openai:gpt-4o
+        yield rest
     if "gpt-35" in bare:
         yield bare.replace("gpt-35", "gpt-3.5")
     if "@" in bare:

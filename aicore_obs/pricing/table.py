@@ -183,7 +183,8 @@ class Table:
         if listed is None or (provider == "openai" and name.startswith("gpt-oss")):
             return None
         model = listed.find_model(name, all_providers=self._all)
-        if model is None:
+        # A fine-tuned model never has the price of the model that it was made from.
+        if model is None or (name.startswith("ft:") and not model.id.startswith("ft:")):
             return None
         key = (provider, model.id)
         if key not in self._entries:

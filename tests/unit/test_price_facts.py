@@ -48,6 +48,14 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
     ("openai", "gpt-4.1-mini", usage(1000, 100, web_searches=2), "2026-01-01", {}, "0.02056"),
     ("openai", "text-embedding-3-small", usage(1000, 0), "2026-01-01", {}, "0.00002"),
     ("openai", "gpt-4o-mini-2099-12-31", usage(1000, 0), "2026-01-01", {}, "0.00015"),
+    ("openai", "openai:gpt-4o-mini", usage(1000, 0), "2026-01-01", {}, "0.00015"),
+    # Batches of fine-tuned models are not all half of the standard price.
+    (
+        "openai", "ft:gpt-4o-2024-08-06:acme::1", usage(1000, 100, cache_read_tokens=400), "2025-06-01",
+        {"conditions": BATCH}, "0.002945",
+    ),
+    ("openai", "ft:gpt-4.1-2025-04-14:acme::1", usage(1000, 100), "2025-06-01", {"conditions": BATCH}, "0.0021"),
+    ("openai", "ft:gpt-4.1-mini-2025-04-14:acme::1", usage(1000, 0), "2025-06-01", {"conditions": BATCH}, "0.0004"),
     # Tiers: those of a day before they were collected, half of the day's price, and what was served.
     ("openai", "gpt-5", usage(10_000, 2000), "2025-10-09", {"conditions": FLEX}, "0.01625"),
     ("openai", "gpt-5", usage(10_000, 2000), "2026-10-20", {"conditions": {"tier": "priority"}}, "0.065"),
@@ -104,6 +112,24 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
         "bedrock", "anthropic.claude-3-5-haiku-20241022-v1:0", usage(1000, 0, cache_write_1h_tokens=1000),
         "2025-07-01", {}, "0.0016",
     ),
+    (
+        "bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        usage(300_000, 1000, cache_read_tokens=100_000, cache_write_1h_tokens=1000), "2026-02-01", {}, "1.41735",
+    ),
+    ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", usage(200_000, 0), "2026-02-01", {}, "0.66"),
+    ("bedrock", "global.anthropic.claude-sonnet-4-5-20250929-v1:0", usage(200_001, 0), "2026-02-01", {}, "1.200006"),
+    (
+        "bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", usage(200_001, 0), "2026-02-01",
+        {"conditions": BATCH}, "0.6600033",
+    ),
+    ("bedrock", "eu.amazon.nova-lite-v1:0", usage(1000, 1000), "2025-07-01", {}, "0.00039"),
+    ("bedrock", "apac.amazon.nova-pro-v1:0", usage(1000, 1000), "2025-07-01", {"conditions": FLEX}, "0.0021"),
+    ("bedrock", "amazon.nova-2-lite-v1:0", usage(1000, 1000), "2026-01-01", {}, "0.0028"),
+    ("bedrock", "amazon.nova-2-lite-v1:0", usage(1000, 1000), "2026-01-01", {"conditions": BATCH}, "0.0014"),
+    # A name that only Bedrock has is Bedrock's, whoever carries the call.
+    ("litellm", "us.anthropic.claude-haiku-4-5-20251001-v1:0", usage(1000, 100), "2026-01-01", {}, "0.00165"),
+    ("anthropic", "eu.anthropic.claude-haiku-4-5-20251001-v1:0", usage(1000, 100), "2026-01-01", {}, "0.00165"),
+    (None, "amazon.nova-micro-v1:0", usage(1000, 1000), "2026-01-01", {}, "0.000175"),  # type: ignore[list-item]
     # Google
     (
         "google", "gemini-2.5-flash", usage(373, 256, cache_read_tokens=204, input_image_tokens=258), "2026-02-17",
@@ -149,7 +175,17 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
     ("xai", "grok-4.5", usage(1000, 0, cache_read_tokens=1000), "2026-07-08", {}, "0.0005"),
     ("xai", "grok-4.5", usage(1000, 0, cache_read_tokens=1000), "2026-11-08", {}, "0.0003"),
     ("xai", "grok-4.3", usage(200_000, 0), "2026-06-24", {}, "0.5"),
+    ("xai", "grok-4-fast", usage(1000, 1000), "2026-06-24", {"conditions": BATCH}, "0.003"),
+    ("xai", "grok-code-fast-1", usage(1000, 1000), "2026-05-15T18:59", {}, "0.0017"),
+    ("xai", "grok-code-fast-1", usage(1000, 1000), "2026-05-15T19:00", {}, "0.003"),
+    ("xai", "grok-4.20-reasoning", usage(1000, 1000), "2026-06-24", {}, "0.00375"),
     # Others, and one model on several hosts.
+    ("litellm", "zai/glm-4.6", usage(1000, 1000), "2025-12-01", {}, "0.0028"),
+    ("zai", "zai/glm-4.6", usage(1000, 1000), "2025-12-01", {}, "0.0028"),
+    ("litellm", "moonshot/kimi-k2-0905-preview", usage(1000, 1000), "2025-12-01", {}, "0.0031"),
+    ("mistral", "ministral-3b-latest", usage(1000, 1000), "2025-12-01", {}, "0.00008"),
+    ("mistral", "ministral-3b-latest", usage(1000, 1000), "2025-12-02", {}, "0.0002"),
+    ("mistral", "devstral-medium-latest", usage(1000, 1000), "2026-01-01", {}, "0.0024"),
     ("openrouter", "openai/gpt-4o:online", usage(1000, 0), "2025-10-29", {}, "0.0025"),
     ("openrouter", "x-ai/grok-3", usage(1000, 0), "2025-10-29", {}, "0.003"),
     ("bedrock", "anthropic.claude-v2:1", usage(1000, 1000), "2024-05-01", {}, "0.032"),
@@ -207,6 +243,7 @@ def test_what_a_call_costs(fact: tuple[str, str, Usage, str, dict[str, Any], str
         ("google", "gemini-2.5-pro", {"tier": "provisioned"}, "tier 'provisioned'"),
         ("mistral", "mistral-large-latest", {"tier": "flex"}, "tier 'flex'"),
         ("openai", "gpt-9-turbo", {}, "gpt-9-turbo"),
+        ("openai", "ft:gpt-4-0613:acme::1", {}, "ft:gpt-4-0613"),
         ("openai", "gpt-oss-120b", {}, "gpt-oss-120b"),
         ("azure", "my-prod-deployment", {}, "my-prod-deployment"),
         ("huggingface", "deepseek-ai/DeepSeek-R1", {}, "DeepSeek-R1"),
@@ -234,7 +271,7 @@ def test_the_price_that_was_used_is_named() -> None:
     found = cost("openai", "gpt-5", usage(1000, 100), conditions=FLEX)
     assert found.price_id == "genai-prices:openai/gpt-5+service_tier=flex"
     assert found.source == "genai-prices"
-    assert (found.book or "").startswith("corrections:2026-11-21 genai-prices:0.2.")
+    assert (found.book or "").startswith("corrections:2026-11-27 genai-prices:0.2.")
     assert [(line.unit, line.quantity, line.price, line.per) for line in found.lines] == [
         ("input_mtok", 1000, Decimal("0.625"), MILLION),
         ("output_mtok", 100, Decimal("5"), MILLION),
