@@ -45,6 +45,7 @@ class _Billed(msgspec.Struct):
     cost_details: Payload = msgspec.UNSET
     is_byok: Payload = msgspec.UNSET
     cost_in_usd_ticks: Payload = msgspec.UNSET
+    ticks: Payload = msgspec.field(name="costInUsdTicks", default=msgspec.UNSET)
     pydantic_ai_gateway: Payload = msgspec.UNSET
 
 
@@ -63,7 +64,7 @@ def bill_of(usage: Payload, *, is_openrouter: bool = False) -> Bill | None:
 
 
 def _ticks(found: _Billed) -> Bill | None:
-    ticks = amount(found.cost_in_usd_ticks)
+    ticks = _first(found.cost_in_usd_ticks, found.ticks)
     return None if ticks is None else Bill(total=ticks * _TICK, path="usage.cost_in_usd_ticks")
 
 

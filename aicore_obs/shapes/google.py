@@ -119,7 +119,8 @@ class Google(msgspec.Struct, frozen=True):
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:
         """Read an answer or the chunks of a stream; None when it is of another shape."""
-        chunks = _chunks(raw)
+        given = _chunks(raw)
+        chunks = [_inner(chunk) for chunk in given]
         if not any(_is_google(chunk) for chunk in chunks):
             return None
         usage, usage_raw = _usage_of(chunks)
@@ -136,13 +137,13 @@ class Google(msgspec.Struct, frozen=True):
             finish_reason=last(chunks, _finish_reason),
             usage=usage or NO_USAGE,
             usage_raw=usage_raw,
-            conditions=_conditions(chunks),
+            conditions=_conditions(chunks, is_batch=chunks[-1] is not given[-1]),
             bill=bill_of(usage_raw),
         )
 
     def text(self, raw: bytes) -> str | None:
         """Return the text of the first candidate, thoughts left out."""
-        return joined(_text(chunk) for chunk in _chunks(raw))
+        return joined(_text(_inner(chunk)) for chunk in _chunks(raw))
 
 
 SHAPE = Google()
@@ -155,6 +156,14 @@ def _chunks(raw: bytes) -> list[_Chunk]:
     # The SDK's objects, as it dumps them; without a usage both spellings say the same or nothing.
     snake = _snake.each(raw)
     return snake if _says_more(snake) else list(chunks)
+
+
+def _inner(chunk: _Chunk) -> _Chunk:
+    """Return the answer inside a line of a batch's output; an operation, which has a name, is none."""
+    if chunk.response is msgspec.UNSET or chunk.name is not None or _is_google(chunk):
+        return chunk
+    found = (read.of(chunk.response) for read in (_camel, _snake))
+    return next((one for one in found if one is not None and one.usage_metadata is not msgspec.UNSET), chunk)
 
 
 def _says_more(snake: Sequence[_Chunk]) -> bool:
@@ -265,8 +274,8 @@ def _finish_reason(chunk: _Chunk) -> str | None:
     return last(_candidates.each(chunk.candidates), lambda one: word(one.finishReason) or word(one.finish_reason))
 
 
-def _conditions(chunks: Sequence[_Chunk]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _conditions(chunks: Sequence[_Chunk], *, is_batch: bool) -> dict[str, str]:
+    found: dict[str, str] = {"batch": "true"} if is_batch else {}
     for chunk in chunks:
         counts = _counts(chunk.usage_metadata) or _NO_COUNTS
         for said in (counts.traffic_type, counts.service_tier):

@@ -76,7 +76,7 @@ class LangChain(msgspec.Struct, frozen=True):
         """Read a message, or the chunks of one; None when it is of another shape."""
         messages = [_inner(one) for one in _messages.each(raw)]
         if not any(map(_is_message, messages)):
-            return None
+            return _alone(raw)
         metadata = [_metadata.of(message.response_metadata) or _NO_METADATA for message in messages]
         usage, usage_raw = _usage_of(messages, metadata)
         tier = last(metadata, lambda one: word(one.service_tier))
@@ -96,6 +96,16 @@ class LangChain(msgspec.Struct, frozen=True):
 
 
 SHAPE = LangChain()
+
+
+def _alone(raw: bytes) -> ResponseFacts | None:
+    """Return what a usage says that is kept without its message."""
+    given = _usage.of(raw) if raw[:1] == b"{" else None
+    if given is None or given.input_tokens is None or given.output_tokens is None:
+        return None
+    usage_raw = msgspec.Raw(raw)
+    usage = _counted(_Message(usage_metadata=usage_raw))
+    return None if usage is None else ResponseFacts(usage=usage, usage_raw=usage_raw)
 
 
 def _inner(one: _Message) -> _Message:

@@ -133,7 +133,7 @@ class OpenAI(msgspec.Struct, frozen=True):
     name: str = "openai"
     marks: tuple[str, ...] = (
         "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens", "duration", "seconds",
-        "url", "b64_json",
+        "url", "b64_json", "promptTokens",
     )  # fmt: skip
 
     def read(self, raw: bytes, asked: RequestFacts) -> ResponseFacts | None:

@@ -13,7 +13,7 @@ import msgspec
 
 from aicore_obs.model.record import Payload
 from aicore_obs.model.usage import Usage, count_of
-from aicore_obs.shapes.body import Members, number, word
+from aicore_obs.shapes.body import Members, in_camel_case, number, word
 
 
 class Habits(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ class _Usage(msgspec.Struct):
     prompt_audio_seconds: Any = None
 
 
-_usage = Members(_Usage)
+_usage, _camel = Members(_Usage), Members(in_camel_case(_Usage))
 _details = Members(_Details)
 _written = Members(_Written)
 _cached = Members(_Cached)
@@ -131,7 +131,7 @@ def read_usage(raw: Payload, habits: Habits = PLAIN, *, makes: str | None = None
     ``makes`` is what comes out where it is no text: ``"nothing"`` (embeddings: the output is 0 and the total is the
     input), ``"image"`` or ``"audio"``.
     """
-    given = _usage.of(raw)
+    given = _given(raw)
     if given is None or _is_another(given):
         return None
     inputs = _first_details(given.prompt_tokens_details, given.input_tokens_details, given.input_token_details,
@@ -181,6 +181,13 @@ def read_usage(raw: Payload, habits: Habits = PLAIN, *, makes: str | None = None
 
 
 _NO_BILL = (msgspec.UNSET, msgspec.UNSET, msgspec.UNSET)
+
+
+def _given(raw: Payload) -> _Usage | None:
+    """Return the members; as xAI's SDK and JavaScript's write them where there are none by OpenAI's names."""
+    if raw is msgspec.UNSET or b'"promptTokens"' not in bytes(raw):
+        return _usage.of(raw)
+    return _camel.of(raw)
 
 
 def _is_another(given: _Usage) -> bool:

@@ -69,8 +69,10 @@ class PydanticAI(msgspec.Struct, frozen=True):
         """Read a response, the responses of one run, or a usage; None when it is of another shape."""
         responses = _responses.each(raw)
         found = last(responses, lambda one: _counted(one.usage))
-        usage_raw = last(responses, lambda one: None if one.usage is msgspec.UNSET else one.usage)
+        usage_raw = last(responses, lambda one: None if one.usage is msgspec.UNSET else one.usage) or msgspec.UNSET
         is_known = any(one.model_name is not None or one.provider_name is not None for one in responses)
+        if found is None and not is_known:
+            found, usage_raw = _alone(raw)
         if found is None and not is_known:
             return None
         return ResponseFacts(
@@ -78,7 +80,7 @@ class PydanticAI(msgspec.Struct, frozen=True):
             id=last(responses, lambda one: word(one.provider_response_id) or word(one.vendor_id)),
             finish_reason=last(responses, lambda one: word(one.finish_reason)),
             usage=found or NO_USAGE,
-            usage_raw=msgspec.UNSET if found is None or usage_raw is None else usage_raw,
+            usage_raw=msgspec.UNSET if found is None else usage_raw,
             provider=last(responses, lambda one: word(one.provider_name)),
         )
 
@@ -95,7 +97,12 @@ class PydanticAI(msgspec.Struct, frozen=True):
 SHAPE = PydanticAI()
 
 
-def _counted(raw: Payload) -> Usage | None:
+def _alone(raw: bytes) -> tuple[Usage | None, Payload]:
+    """Return what a usage says that is kept without its response, and its object."""
+    return (_counted(raw), msgspec.Raw(raw)) if raw[:1] == b"{" else (None, msgspec.UNSET)
+
+
+def _counted(raw: bytes | Payload) -> Usage | None:
     given = _usage.of(raw)
     if given is None:
         return None
