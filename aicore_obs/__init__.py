@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aicore_obs.pipeline.stats import Stats as Stats
     from aicore_obs.pricing.book import PriceBook as PriceBook
     from aicore_obs.protocols import DropRecord as DropRecord
+    from aicore_obs.pruning import prune as prune
     from aicore_obs.reconciliation import read_statement as read_statement
     from aicore_obs.reconciliation import reconcile as reconcile
     from aicore_obs.recosting import recost as recost
@@ -53,6 +54,7 @@ _HOMES = {
     "cost_of": "costing",
     "export_operations": "exchange",
     "get_collector": "default",
+    "prune": "pruning",
     "read_statement": "reconciliation",
     "reconcile": "reconciliation",
     "recost": "recosting",
@@ -78,6 +80,7 @@ __all__ = [
     "cost_of",
     "export_operations",
     "get_collector",
+    "prune",
     "read_statement",
     "reconcile",
     "recost",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 from aicore_obs.addresses import check_place, file_address
 from aicore_obs.assembly import CollectorOptions, ask_store, checked, places, road_key, road_options, store_options
 from aicore_obs.budgets import Spending
-from aicore_obs.capture.fields import RecordOptions, check_parameters
+from aicore_obs.capture.fields import RecordOptions, check_parameters, positional
 from aicore_obs.capture.plain import snapshot
 from aicore_obs.capture.record import Capture, Captured
 from aicore_obs.context import is_suppressed
@@ -28,14 +28,16 @@ from aicore_obs.pipeline.road import Road
 from aicore_obs.pipeline.stats import NO_STATS, FlushResult, Stats
 from aicore_obs.plugins import load
 from aicore_obs.protocols import Store, StoreOptions
+from aicore_obs.pruning import prune_all
 from aicore_obs.reading import DATABASES, OnClassOrInstance, open_collectors, place_to_read
 from aicore_obs.reading import ask as ask_reader
-from aicore_obs.settings import from_environment
+from aicore_obs.settings import chosen, from_environment
 from aicore_obs.timed import TimedOperation
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from aicore_obs.model.deletion import Pruned
     from aicore_obs.query.recost import Recosted
 
 _READ = "aicore_obs.query.reader:read_frame"
@@ -91,7 +93,7 @@ class LlmOperationCollector:
         self._capture = Capture(
             project=options.get("project"),
             redact=options.get("redact"),
-            capture_content=_chosen(options.get("capture_content"), settings.capture_content),
+            capture_content=chosen(options.get("capture_content"), settings.capture_content),
             derive=derive,
         )
         self._book = book_of(options.get("prices", settings.prices))
@@ -100,7 +102,7 @@ class LlmOperationCollector:
         self._closed = False
         self._road: Road | None = None
         self._road_key: Hashable = None
-        if _chosen(options.get("enabled"), settings.enabled):
+        if chosen(options.get("enabled"), settings.enabled):
             for address in self.addresses:
                 check_place(address)
             asked = road_options(self.addresses, objects, options, stores, self._book)
@@ -159,7 +161,7 @@ class LlmOperationCollector:
 
     def offer_completion(self, completion_args: Any, *args: Any, **options: Any) -> str | None:
         """Do as :meth:`record_completion`, but never wait and never raise ``JournalFull``: for watchers of others."""
-        captured = self._captured(completion_args, *_positional(*args, **options))
+        captured = self._captured(completion_args, *positional(*args, **options))
         if captured is None or self._road is None:
             return None
         if not self._road.offer(captured.line):
@@ -342,6 +344,16 @@ class LlmOperationCollector:
         versions = [ask_store(address, ask) for address in databases]
         return versions[0]
 
+    # -- deleting --------------------------------------------------------------------------------------------------
+
+    def prune(self, **options: Any) -> Pruned:
+        """Delete from every store of this collector; filters and options as in :func:`aicore_obs.prune`."""
+        return prune_all(self.addresses, options)
+
+    async def aprune(self, **options: Any) -> Pruned:
+        """Do as :meth:`prune`; other tasks run meanwhile."""
+        return await in_thread(self.prune, **options)
+
     # -- reading ---------------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -382,17 +394,3 @@ class LlmOperationCollector:
 
 
 _NOTHING = FlushResult(ok=True, sinks={})
-
-
-def _positional(
-    operation_type: str = "completion",
-    provider: str | None = None,
-    response: Any = None,
-    latency_ms: float | None = None,
-    **options: Any,
-) -> tuple[Any, ...]:
-    return operation_type, provider, response, latency_ms, options
-
-
-def _chosen(option: bool | None, setting: bool) -> bool:
-    return setting if option is None else option

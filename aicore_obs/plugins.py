@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.pipeline.forks import importing
-from aicore_obs.protocols import Address, Reader, Sink
+from aicore_obs.protocols import Address, Pruner, Reader, Sink
 
 _SINKS = {
     "json": "aicore_obs.stores.json_file:JsonFile",
@@ -29,6 +29,12 @@ _READERS = {
     "jsonl": "aicore_obs.stores.json_reader:JsonReader",
     "sqlite": "aicore_obs.stores.sql.sqlite_reader:SqliteReader",
     "postgresql": "aicore_obs.stores.sql.postgres_reader:PostgresReader",
+}
+_PRUNERS = {
+    "json": "aicore_obs.stores.json_pruning:JsonPruner",
+    "jsonl": "aicore_obs.stores.json_pruning:JsonPruner",
+    "sqlite": "aicore_obs.stores.sql.pruning:SqlPruner",
+    "postgresql": "aicore_obs.stores.sql.pruning:SqlPruner",
 }
 
 
@@ -58,6 +64,18 @@ def reader(address: Address) -> Reader:
     if path is None:
         raise ConfigurationError(f"{address.name} is a sink that cannot be read back")
     return cast("Reader", load(path)(address))
+
+
+def pruner(address: Address) -> Pruner:
+    """Return what deletes from a store.
+
+    Raises:
+        ConfigurationError: nothing can be deleted there.
+    """
+    path = _PRUNERS.get(address.kind)
+    if path is None:
+        raise ConfigurationError(f"{address.name} is a sink from which nothing can be deleted")
+    return cast("Pruner", load(path)(address))
 
 
 def load(path: str) -> Any:

@@ -12,10 +12,12 @@ from aicore_obs.model.record import Payload, Record
 from aicore_obs.model.usage import NO_USAGE, Usage
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     import polars as pl
 
+    from aicore_obs.model.deletion import Deletion, Pruned
     from aicore_obs.model.filter import Filter
 
 
@@ -109,6 +111,36 @@ class Records(Protocol):
         ``left`` is called with the reason for each that is passed over: ``"damaged"``, or ``"newer"`` for one that a
         newer program wrote. Memory is bounded. Raises as :meth:`Reader.batches` does.
         """
+
+
+class Pruner(Protocol):
+    """Deletes from one store, which it never creates. Methods run on a loop of their own.
+
+    Each raises :class:`~aicore_obs.errors.StoreNotFoundError` where there is no store, and another
+    :class:`~aicore_obs.errors.StoreError` when the store says no; what went until then is gone.
+    """
+
+    async def count(self, query: Filter, *, content_only: bool) -> Pruned:
+        """Return what would go, without ``records``; nothing is changed."""
+
+    async def delete(self, deletion: Deletion, tell: Callable[[int], object]) -> Pruned:
+        """Keep the deletion in the store, so that nothing brings back what it is about; then let all of that go.
+
+        May be killed at any moment: whoever does it again finishes it. Writers and readers are not locked out for
+        longer than a batch takes. ``tell`` is called with the number of operations that went.
+        """
+
+    async def oldest(self, query: Filter, rows: int, *, content_only: bool) -> datetime | None:
+        """Return the time of the last of the ``rows`` oldest operations that would go, None when there is none."""
+
+    async def used_bytes(self) -> int | None:
+        """Return how many bytes of the store hold something, None where nobody can tell."""
+
+    async def total_bytes(self) -> int | None:
+        """Return the size of the store."""
+
+    async def give_back(self, *, all_of_it: bool) -> tuple[str, ...]:
+        """Give freed space back, as far as that locks nobody out, or all of it; return what there is to know."""
 
 
 class Processor(Protocol):

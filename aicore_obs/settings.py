@@ -191,3 +191,8 @@ def _file_mode() -> int:
 
 def _user() -> str:
     return str(os.getuid()) if hasattr(os, "getuid") else "user"
+
+
+def chosen(option: bool | None, setting: bool) -> bool:
+    """Return what an option says, else the setting."""
+    return setting if option is None else option

@@ -202,3 +202,14 @@ _CHECKS: dict[str, Callable[[str, Any, dict[str, Any]], Any]] = {
     "tags": _tags,
     "labels": _labels,
 }
+
+
+def positional(
+    operation_type: str = "completion",
+    provider: str | None = None,
+    response: Any = None,
+    latency_ms: float | None = None,
+    **options: Any,
+) -> tuple[Any, ...]:
+    """Return what follows the request in a call of ``record_completion``, in the order in which a capture takes it."""
+    return operation_type, provider, response, latency_ms, options

@@ -19,6 +19,7 @@ from aicore_obs.cli import (
     export,
     migrate,
     prices,
+    prune,
     reconcile,
     recost,
     screen,
@@ -66,6 +67,7 @@ app.command("export")(export.export)
 app.command("copy")(copy.copy)
 app.add_typer(prices.app, name="prices")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.command("prune")(prune.prune)
 app.command("migrate")(migrate.migrate)
 app.command("drain")(drain.drain)
 app.command("doctor")(doctor.doctor)

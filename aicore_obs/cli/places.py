@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 from urllib.parse import quote
@@ -14,17 +13,17 @@ from aicore_obs import plugins
 from aicore_obs.addresses import address_of
 from aicore_obs.assembly import SCHEMA_TIMEOUT_S
 from aicore_obs.collector import LlmOperationCollector
-from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError
+from aicore_obs.errors import AicoreObsError, StoreError
 from aicore_obs.guard import attempt
-from aicore_obs.pipeline.dead_letters import DeadLetters
 from aicore_obs.pipeline.portal import run_apart
-from aicore_obs.pipeline.survey import survey
 from aicore_obs.protocols import Address
-from aicore_obs.settings import state_directories
+from aicore_obs.waiting import FILE_STORES
+from aicore_obs.waiting import beside as beside
+from aicore_obs.waiting import journal_directories as journal_directories
+from aicore_obs.waiting import state_journals as state_journals
 
 T = TypeVar("T")
 DATABASES = frozenset({"sqlite", "postgresql"})
-FILE_STORES = frozenset({"json", "jsonl", "sqlite"})
 _STORE_HELP = "A URL, or the path of a .json, .jsonl or SQLite file. Default: AICORE_OBS_DB_URL, else ./aicore_obs.db."
 
 StoreArgument = Annotated[str | None, typer.Argument(metavar="[STORE]", help=_STORE_HELP, show_default=False)]
@@ -54,39 +53,6 @@ def address(store: str | None, db_schema: str = DEFAULT_SCHEMA) -> Address:
     """Return the address of one store; of none: the database of a collector that is made without arguments."""
     found = addresses([store], db_schema)
     return next((one for one in found if one.kind in DATABASES), found[0])
-
-
-def journal_directories(stores: Sequence[Address], journal: Path | None = None) -> list[Path]:
-    """Return the directories in which records for these stores may wait; only those that are there.
-
-    Raises:
-        ConfigurationError: the directory in ``journal`` is not there.
-    """
-    if journal is not None:
-        directory = journal.expanduser().absolute()
-        if not directory.is_dir():
-            raise ConfigurationError(f"{journal} is no directory; a journal's directory is needed")
-        return [directory]
-    names = {one.name for one in stores}
-    return [one for one in beside(stores) if one.is_dir()] + [
-        one for one in state_journals() if names & _sinks_named_in(one)
-    ]
-
-
-def beside(stores: Iterable[Address]) -> list[Path]:
-    """Return the journals' directories of file stores, there or not."""
-    files = [one.path for one in stores if one.kind in FILE_STORES and one.path is not None]
-    return [path.with_name(path.name + ".journal") for path in files]
-
-
-def state_journals() -> list[Path]:
-    """Return the journals' directories in the state directories of this user: those of stores that are no files."""
-    found = []
-    for state in state_directories():
-        # One that is another user's holds nothing for us.
-        with suppress(OSError):
-            found += sorted(path for path in state.iterdir() if path.is_dir())
-    return found
 
 
 def sink_address(name: str, known: Iterable[Address]) -> Address | None:
@@ -124,8 +90,3 @@ def ask(store: Address, work: Callable[..., Awaitable[T]], *arguments: Any, time
 def upkeep(name: str) -> Any:
     """Return a function of the SQL stores' upkeep."""
     return plugins.load(f"aicore_obs.stores.sql.upkeep:{name}")
-
-
-def _sinks_named_in(directory: Path) -> set[str]:
-    named = {sink for look in survey(directory) for sink in look.sinks}
-    return named | {letter.sink for letter in DeadLetters(directory).all()}

@@ -18,6 +18,8 @@ from filelock import FileLock, Timeout
 
 from aicore_obs.errors import SinkUnavailable
 from aicore_obs.protocols import Address, Batch
+from aicore_obs.stores import json_deletions
+from aicore_obs.stores.deleted import concerned, without_deleted
 from aicore_obs.stores.json_form import WINDOW, ArrayForm, Form, LinesForm, read
 
 LOCK_TIMEOUT_S = 30.0
@@ -72,6 +74,17 @@ class JsonFile:
         self._turn += 1
         return self._turn
 
+    @contextmanager
+    def whole(self) -> Iterator[int]:
+        """Keep everybody else out of the file, which is whole and not torn, for a block; yields its descriptor.
+
+        Raises:
+            SinkUnavailable: it is no file of ours, or somebody holds its lock for too long.
+        """
+        with self._opened(self._turn) as fd:
+            self._repaired_end(fd)
+            yield fd
+
     def _open(self, turn: int) -> None:
         with self._opened(turn) as fd:
             self._repaired_end(fd)
@@ -79,11 +92,16 @@ class JsonFile:
     def _write(self, batch: Batch, note: Callable[[int], None], turn: int) -> None:
         with self._opened(turn) as fd:
             end = self._repaired_end(fd)
+            deletions = json_deletions.kept_beside(self._path)
+            if later := concerned(batch, deletions):
+                batch = without_deleted(self.name, batch, later, json_deletions.ids_of(later))
             if batch.noted is None:
                 note(end)
                 lines: Sequence[bytes] = batch.lines
             else:
-                stored = _ids_from(fd, batch.noted if batch.noted <= end else 0)
+                # A file of which something was deleted is another one: what was noted of it says nothing.
+                is_same = not deletions and batch.noted <= end
+                stored = _ids_from(fd, batch.noted if is_same else 0)
                 pairs = zip(batch.records, batch.lines, strict=True)
                 lines = [line for record, line in pairs if record.id not in stored]
             if lines:

@@ -13,6 +13,7 @@ from aicore_obs.model.events import CostRevision, Flag
 from aicore_obs.model.filter import COST_RANGES, MATCH_FIELDS, RANGE_FIELDS, Filter
 from aicore_obs.model.ids import to_microseconds
 from aicore_obs.model.operation import Derived, Operation
+from aicore_obs.model.record import Record
 
 Match = Callable[[Operation], bool]
 _NOTHING = Derived()
@@ -27,6 +28,18 @@ def matcher(query: Filter) -> Match:
     """Return the test of one operation; flags, costs, order and limit concern many records and are not in it."""
     checks = list(_checks(query))
     return lambda operation: all(check(operation) for check in checks)
+
+
+def header_matcher(query: Filter) -> Callable[[Record], bool]:
+    """Return the test of a record of any kind by its header: time, project, session, run."""
+    asked = {name: frozenset(map(storable, getattr(query, name))) for name in _HEADERS if getattr(query, name)}
+    times: list[Callable[[Any], bool]] = list(_times(query))
+    return lambda record: (
+        all(check(record) for check in times) and all(getattr(record, name) in one for name, one in asked.items())
+    )
+
+
+_HEADERS = ("project", "session_id", "run_id")
 
 
 def _checks(query: Filter) -> Iterator[Match]:

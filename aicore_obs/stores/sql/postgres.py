@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from aicore_obs.errors import SchemaError, SinkRejected, SinkUnavailable
 from aicore_obs.protocols import Address, Batch
+from aicore_obs.stores.sql.deletions import still_wanted
 from aicore_obs.stores.sql.engines import connect_arguments, postgres_engine
 from aicore_obs.stores.sql.rows import KeyCatalogue, Row, Rows, postgres_amount
 from aicore_obs.stores.sql.schema import Schema
@@ -58,19 +59,22 @@ class PostgresStore:
         connection = self._connection
         if connection is None or connection.is_closed():
             raise SinkUnavailable(f"{self.name}: the connection is closed")
-        rows = Rows(batch, time=lambda when: when, amount=postgres_amount, nul_safe=True)
-        new_keys = self._keys.new(rows.keys())
         with _translated(self.name), _values_refused(self.name):
             try:
-                async with connection.transaction():
-                    await self._copy(connection, rows)
-                    await self._others(connection, rows, new_keys)
+                new_keys = await self._stored(connection, batch, self._copy)
             except asyncpg.UniqueViolationError:
                 # Part of the batch is there already: a replay. Slower, and ignores what is there.
-                async with connection.transaction():
-                    await self._insert(connection, rows)
-                    await self._others(connection, rows, new_keys)
+                new_keys = await self._stored(connection, batch, self._insert)
         self._keys.committed(new_keys)
+
+    async def _stored(self, connection: Any, batch: Batch, store: Callable[[Any, Rows], Awaitable[None]]) -> list[Row]:
+        async with connection.transaction():
+            wanted = await still_wanted(self.name, batch, self._statements, connection.fetch)
+            rows = Rows(wanted, time=lambda when: when, amount=postgres_amount, nul_safe=True)
+            new_keys = self._keys.new(rows.keys())
+            await store(connection, rows)
+            await self._others(connection, rows, new_keys)
+        return new_keys
 
     async def _copy(self, connection: Any, rows: Rows) -> None:
         for table, ready in (

@@ -222,6 +222,27 @@ def select_operations(
     return _limited(_ordered(statement, query, operations.c.timestamp, operations.c.id), query)
 
 
+def select_ids(tables: Tables, words: Words, query: Filter) -> Select[Any]:
+    """Return the SELECT of id, time and payloads' ids of the operations that match, in their order."""
+    operations = tables.operations
+    costs = Costs(tables, words, query)
+    names = ("id", "timestamp", "request_payload_id", "response_payload_id")
+    statement = select(*(operations.c[name] for name in names)).select_from(costs.joined(operations, ()))
+    statement = statement.where(*_conditions(tables, words, query, costs))
+    return _limited(_ordered(statement, query, operations.c.timestamp, operations.c.id), query)
+
+
+def header_conditions(columns: Any, words: Words, query: Filter) -> Iterator[ColumnElement[bool]]:
+    """Yield what a filter says about the header of a record of any kind: time, project, session, run."""
+    yield from _times(columns.timestamp, words, query)
+    if query.id_below is not None:
+        yield columns.id < query.id_below
+    for name in ("project", "session_id", "run_id"):
+        values = getattr(query, name)
+        if values is not None:
+            yield words.one_of(columns[name], [words.text(storable(value)) for value in values])
+
+
 def select_cost_sum(tables: Tables, words: Words, query: Filter, *, has_costs: bool = True) -> Select[Any]:
     """Return the SELECT of one row: priced, partial and unpriced operations, and two sums in their parts.
 

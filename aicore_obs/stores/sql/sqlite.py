@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
+from typing import Any
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from aicore_obs.errors import SchemaError, SinkRejected, SinkUnavailable, StoreDamagedError
 from aicore_obs.protocols import Address, Batch
 from aicore_obs.stores.sql import sqlite_files
+from aicore_obs.stores.sql.deletions import still_wanted
 from aicore_obs.stores.sql.engines import sqlite_engine
 from aicore_obs.stores.sql.rows import KeyCatalogue, Row, Rows, sqlite_amount, sqlite_time
 from aicore_obs.stores.sql.schema import Schema
@@ -79,11 +81,16 @@ class SqliteStore:
         if self._file() != self._inode:
             raise SinkUnavailable(f"{self._path} was moved or replaced; it is opened again")
         driver = self._running()
-        rows = Rows(batch, time=sqlite_time, amount=sqlite_amount, nul_safe=False)
-        new_keys = self._keys.new(rows.keys())
+
+        async def fetch(statement: str, value: str) -> Iterable[Any]:
+            return await driver.execute_fetchall(statement, (value,))
+
         with _translated(self.name):
             await driver.execute("BEGIN IMMEDIATE")
             try:
+                wanted = await still_wanted(self.name, batch, self._statements, fetch)
+                rows = Rows(wanted, time=sqlite_time, amount=sqlite_amount, nul_safe=False)
+                new_keys = self._keys.new(rows.keys())
                 await self._insert(driver, rows)
                 if new_keys:
                     await driver.executemany(self._statements.keys, new_keys)

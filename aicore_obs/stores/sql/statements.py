@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Dialect, Table
+from sqlalchemy import Dialect, Table, Text, bindparam, cast, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aicore_obs.stores.sql.tables import Tables
@@ -23,6 +23,8 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
     cost_revisions: str
     keys: str
     known_keys: str
+    deletions: str
+    deleted: str
 
 
 def statements(tables: Tables, dialect: Dialect) -> Statements:
@@ -35,6 +37,8 @@ def statements(tables: Tables, dialect: Dialect) -> Statements:
         cost_revisions=_ignore(tables.cost_revisions, dialect),
         keys=_ignore(tables.keys, dialect),
         known_keys=_text(tables.keys.select(), dialect),
+        deletions=_text(_deletions_after(tables), dialect),
+        deleted=_text(_deleted_among(tables, dialect), dialect),
     )
 
 
@@ -48,6 +52,26 @@ def repeated(statement: str, times: int) -> str:
 
 
 _ROW = re.compile(r"VALUES (\([?, ]+\))")
+
+
+def _deletions_after(tables: Tables) -> Any:
+    """Every deletion after an id, in the order of :func:`aicore_obs.stores.sql.deletions.deletion_of`."""
+    table = tables.deletions
+    names = ("id", "timestamp", "filter", "content_only", "author")
+    chosen = [table.c[name] for name in names]
+    return select(*chosen).where(table.c.id > bindparam("after", type_=table.c.id.type)).order_by(table.c.id)
+
+
+def _deleted_among(tables: Tables, dialect: Dialect) -> Any:
+    """Which of some operations were deleted by which deletion; the ids come as one JSON array of text."""
+    table = tables.deleted_operations
+    ids = bindparam("ids", type_=Text())
+    if dialect.name == "postgresql":
+        each = func.jsonb_array_elements_text(cast(ids, postgresql.JSONB())).column_valued("value")
+        wanted = select(cast(each, table.c.operation_id.type))
+    else:
+        wanted = select(func.json_each(ids).table_valued("value").c.value)
+    return select(table.c.deletion_id, table.c.operation_id).where(table.c.operation_id.in_(wanted))
 
 
 def _insert(table: Table, dialect: Dialect) -> Any:

@@ -73,8 +73,9 @@ class Tables:
 
     @property
     def written(self) -> tuple[Table, ...]:
-        """The tables that records go into."""
-        return (self.operations, self.payloads, self.records, self.flags, self.cost_revisions, self.keys)
+        """The tables that records go into, and those of what was deleted."""
+        records = (self.operations, self.payloads, self.records, self.flags, self.cost_revisions, self.keys)
+        return (*records, self.deletions, self.deleted_operations)
 
     def _name(self, name: str) -> str:
         return f"{self.prefix}{name}"

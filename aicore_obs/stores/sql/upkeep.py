@@ -53,7 +53,7 @@ def ddl(address: Address, *, start: int = 0) -> str:
     Raises:
         ConfigurationError: there is no such version, or the store is no database.
     """
-    migrator = Migrator(Place.of(_tables(address)))
+    migrator = Migrator(Place.of(tables_of(address)))
     if not 0 <= start <= migrator.program_version:
         raise ConfigurationError(f"version {start}: this program knows the versions 0 to {migrator.program_version}")
     return migrator.sql(start=start)
@@ -65,9 +65,9 @@ async def downgrade(address: Address, target: int) -> int:
     Raises:
         SchemaError: there is no such way back.
     """
-    engine = _engine(address)
+    engine = engine_of(address)
     try:
-        return await Schema(engine, _tables(address)).downgrade(target)
+        return await Schema(engine, tables_of(address)).downgrade(target)
     finally:
         await engine.dispose()
 
@@ -82,15 +82,20 @@ async def examine(address: Address) -> SchemaState:
     """
     if address.path is not None:
         return _examine_sqlite(address.path)
-    engine = _engine(address)
+    engine = engine_of(address)
     try:
         async with engine.execution_options(**READ_ONLY).connect() as connection:
-            return await connection.run_sync(lambda sync: _examine_postgres(sync, _tables(address)))
+            return await connection.run_sync(lambda sync: _examine_postgres(sync, tables_of(address)))
     finally:
         await engine.dispose()
 
 
-def _tables(address: Address) -> Tables:
+def tables_of(address: Address) -> Tables:
+    """Return the tables of a database.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
     if address.kind == "sqlite":
         return sqlite_tables()
     if address.kind == "postgresql":
@@ -98,7 +103,8 @@ def _tables(address: Address) -> Tables:
     raise ConfigurationError(f"{address.name} is no database: only databases have a schema")
 
 
-def _engine(address: Address) -> AsyncEngine:
+def engine_of(address: Address) -> AsyncEngine:
+    """Return an engine that reads and writes a database, for the running loop."""
     if address.path is not None:
         return sqlite_engine(address.path, sync=True, file_mode=address.options.file_mode)
     return postgres_engine(address.url or "")
