@@ -13,13 +13,14 @@ import msgspec
 from aicore_obs import plugins
 from aicore_obs.addresses import address_of
 from aicore_obs.derivation import derive
-from aicore_obs.errors import AicoreObsError, ConfigurationError, FilterError, StoreError
+from aicore_obs.errors import AicoreObsError, ConfigurationError, FilterError, StoreError, StoreNotFoundError
 from aicore_obs.guard import attempt
 from aicore_obs.model import codec
 from aicore_obs.model.deletion import Deletion, Pruned, filter_values, without_content
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.ids import new_id, utc_now
 from aicore_obs.model.operation import Operation
+from aicore_obs.pipeline import roads
 from aicore_obs.pipeline.dead_letters import DeadLetter, DeadLetters
 from aicore_obs.pipeline.portal import run_apart
 from aicore_obs.pipeline.survey import survey
@@ -82,12 +83,18 @@ def prune(*, store: Address | str | Path | None = None, **options: Any) -> Prune
 
 
 def prune_all(places: Sequence[Address], options: dict[str, Any]) -> Pruned:
-    """Delete from several stores alike; see :func:`prune`."""
+    """Delete from several stores alike; see :func:`prune`. Those that this process has not written yet are empty."""
     asked = _Asked.of(options)
     found = Pruned(content_only=asked.content_only, dry_run=asked.dry_run)
     for place in places:
+        is_ours = bool(roads.writing_to(place.name))
         flush_writers_to(place)
-        found = found.and_also(_pruned(place, asked))
+        try:
+            found = found.and_also(_pruned(place, asked))
+        except StoreNotFoundError:
+            if not is_ours:
+                raise
+            found = found.and_also(Pruned(stores=(place.name,)))
     return found
 
 

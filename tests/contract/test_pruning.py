@@ -13,7 +13,9 @@ import pytest
 from aicore_obs.errors import FilterError, StoreError, StoreNotFoundError
 from aicore_obs.model.cost import Cost
 from aicore_obs.model.deletion import COUNTS
+from aicore_obs.model.operation import Derived
 from aicore_obs.model.record import ErrorInfo, Record
+from aicore_obs.model.usage import Usage
 from aicore_obs.protocols import Address
 from aicore_obs.pruning import prune
 from tests import records
@@ -188,6 +190,46 @@ def test_a_deletion_says_what_it_is_about(place: Address) -> None:
             prune(store=place, older_than=odd)
     assert len(records.read(place)) == 5
     assert prune(store=place, everything=True).operations == 5
+
+
+ODD = "it's \\ 100 % \u00e9 a_b \U0001f600 \x00 \ue000"
+FILTERS: list[dict[str, Any]] = [
+    {"user_id": [ODD, "you"], "start_date": records.WHEN},
+    {"tags": [ODD]},
+    {"labels": {"team": ODD}},
+    {"model": "small", "project": "shop", "provider": "acme"},
+    {"status": "error", "end_date": "2026-01-31"},
+    {"min_tokens": 5, "max_tokens": 8, "min_latency": 0.5},
+    {"max_cost": "2.5", "min_cost": 0},
+    {"flagged_for": [ODD, "bad"]},
+    {"workspace": "w", "agent_id": "a", "action_id": "b", "operation_type": "chat", "run_id": "r", "session_id": "s"},
+]
+
+
+def test_what_a_reader_shows_is_what_goes(place: Address) -> None:
+    """The same words, the same rows; and the same again of a batch that is written once more."""
+    derived = Derived(model="small", usage=Usage(total_tokens=6), cost=Cost(total=Decimal(2), source="a-book"))
+    scopes = {"workspace": "w", "agent_id": "a", "action_id": "b", "operation_type": "chat", "run_id": "r"}
+    kept: list[str] = []
+    for filters in FILTERS:
+        found: list[Any] = [
+            records.operation(user_id=ODD, tags=(ODD, "x"), labels={"team": ODD, "n": "1"}),
+            records.operation(user_id="you", tags=("a", "b"), labels={"team": "red"}),
+            records.operation(derived=derived, project="shop", provider="acme", latency_ms=1.5),
+            records.operation(error=ErrorInfo(type="OSError"), session_id="s", **scopes),
+            records.operation(session_id="s", **scopes),
+            records.operation(),
+        ]
+        said = [records.flag(found[5], reason=ODD), records.flag(found[0], reason="bad")]
+        records.write(place, [*found, *said])
+        gone = [row[0] for row in records.read(place, **filters)]
+        assert gone, filters
+        assert prune(store=place, **filters).operations == len(gone)
+        kept += [one.id for one in found]
+        kept = [one for one in kept if one not in gone]
+        assert [row[0] for row in records.read(place)] == kept
+        records.with_sink(place, lambda sink, found=found: sink.write(records.batch(found, noted=0)))  # type: ignore[misc]
+        assert [row[0] for row in records.read(place)] == kept
 
 
 def test_a_newer_program_may_delete_in_ways_that_this_one_does_not_know(tmp_path: Path) -> None:

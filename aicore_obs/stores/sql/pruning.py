@@ -46,7 +46,7 @@ class SqlPruner:
 
     async def count(self, query: Filter, *, content_only: bool) -> Pruned:
         """Return what would go; nothing is changed."""
-        async with self._connected() as connection:
+        async with self._connected(to_prune=True) as connection:
             found, at = _NOTHING, None
             while batch := await self._batch(connection, query, at, content_only):
                 async with connection.begin():
@@ -57,7 +57,7 @@ class SqlPruner:
     async def delete(self, deletion: Deletion, tell: Tell) -> Pruned:
         """Say what goes, and let it go."""
         query = msgspec.structs.replace(deletion.query, id_below=deletion.id, order="asc")
-        async with self._connected() as connection:
+        async with self._connected(to_prune=True) as connection:
             await self._say(connection, deletion)
             gone, at = _NOTHING, None
             while True:
@@ -112,19 +112,25 @@ class SqlPruner:
             await connection.run_sync(self._rows.say, deletion, replaced)
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+    async def _connected(self, *, to_prune: bool = False) -> AsyncIterator[AsyncConnection]:
         address = self._address
         if address.path is not None and not address.path.exists():
             raise StoreNotFoundError(f"there is no database {address.path}; nothing is deleted")
         with _translated(address.name):
             engine = engine_of(address)
             try:
-                await Schema(engine, self._rows.tables).ensure(address.options.migrate)
+                if to_prune:
+                    await self._check_schema(Schema(engine, self._rows.tables))
                 async with engine.connect() as connection:
                     await self._space.prepare(connection)
                     yield connection
             finally:
                 await engine.dispose()
+
+    async def _check_schema(self, schema: Schema) -> None:
+        if not await schema.version():
+            raise StoreNotFoundError(f"{self._address.name} has no tables of aicore-obs; nothing is deleted")
+        await schema.ensure(self._address.options.migrate)
 
 
 @contextmanager
