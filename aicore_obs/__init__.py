@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aicore_obs import reports as reports
     from aicore_obs.collector import LlmOperationCollector as LlmOperationCollector
     from aicore_obs.context import bind as bind
     from aicore_obs.context import suppress as suppress
@@ -84,11 +85,18 @@ __all__ = [
     "read_statement",
     "reconcile",
     "recost",
+    "reports",
     "suppress",
 ]
 
 
+# Modules that users call by their name.
+_MODULES = frozenset({"reports"})
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"aicore_obs.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'aicore_obs' has no attribute {name!r}")
     return getattr(importlib.import_module(f"aicore_obs.{_HOMES[name]}"), name)

@@ -24,6 +24,12 @@ from aicore_obs.cli import (
     recost,
     screen,
     sql,
+    migrate,
+    prices,
+    reconcile,
+    recost,
+    reports,
+    screen,
     stats,
     tail,
 )
@@ -61,6 +67,11 @@ app = typer.Typer(
 app.command("tail")(tail.tail)
 app.command("stats")(stats.stats)
 app.command("sql")(sql.sql)
+for report in (
+    *(reports.cost, reports.latency, reports.errors, reports.usage, reports.sessions),
+    *(reports.top, reports.compare, reports.unpriced),
+):
+    app.command(report.__name__)(report)
 app.command("reconcile")(reconcile.reconcile)
 app.command("recost")(recost.recost)
 app.command("export")(export.export)

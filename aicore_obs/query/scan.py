@@ -6,7 +6,7 @@ batch, before anything is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,16 +25,17 @@ def scan(
     *,
     before: Callable[[], object] | None = None,
     is_ours: bool = False,
+    also: Sequence[str] = (),
 ) -> pl.LazyFrame:
     """Return the operations of one store that match, as a lazy frame; see :func:`~aicore_obs.query.reader.read_frame`.
 
     The schema is fixed here; the rows are those that are there when the frame is collected. ``before`` is called at
-    both moments.
+    both moments. ``also`` names stored text that a frame does not have by itself, such as ``cost_lines``.
     """
     query = Filter.of(**filters)
     source = _Source(open_reader(address, is_ours=is_ours), query, before)
     full = source.schema()
-    schema = {name: full[name] for name in columns_of(query)}
+    schema = {name: full[name] for name in columns_of(query)} | dict.fromkeys(also, pl.String())
     return register_io_source(source.batches, schema=schema, explain_name="aicore_obs", explain_detail=address.name)
 
 

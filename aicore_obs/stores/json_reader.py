@@ -143,6 +143,11 @@ def _of_cost(name: str) -> Callable[[Operation], Any]:
     return read
 
 
+def _lines(operation: Operation) -> str | None:
+    cost = None if operation.derived is None else operation.derived.cost
+    return None if cost is None else _json(cost.lines)
+
+
 def _billing(operation: Operation) -> str | None:
     billing = NO_BILLING if operation.derived is None else operation.derived.billing
     return None if billing == NO_BILLING else _json(billing)
@@ -168,6 +173,7 @@ _GETTERS: dict[str, Callable[[Operation], Any]] = {
     **{name: _of_derived(name) for name in Derived.__struct_fields__ if name not in _NOT_COLUMNS},
     **{name: attrgetter(name) for name in Operation.__struct_fields__},
     **{column: _of_cost(part) for column, part in _COST_PARTS.items()},
+    "cost_lines": _lines,
     "billing": _billing,
     "status": attrgetter("status"),
     "timestamp": lambda operation: to_microseconds(operation.timestamp),

@@ -192,7 +192,7 @@ def wanted_of(frame: pl.DataFrame, predicate: pl.Expr) -> pl.DataFrame | None:
         return None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(predicate=predicates())
 @example(predicate=pl.col("model") < "\x01")
 @example(predicate=pl.col("model") > "\U0001f600")
@@ -209,3 +209,26 @@ def test_a_predicate_means_the_same_to_the_store(place: Address, everything: pl.
         if wanted is not None:
             found = scan(place, {}).filter(predicate).select("operation_id", "timestamp").collect()
             assert_frame_equal(found, wanted)
+
+
+ONE_OF_EACH = {
+    "model": "é",
+    "cost_reason": "é",
+    "total_tokens": 1,
+    "latency_ms": 0.1,
+    "cost_usd": Decimal("0.1"),
+    "timestamp": START,
+    "operation_id": operation(3).id,
+}
+
+
+def test_every_kind_of_column_can_be_asked_everything(place: Address, everything: pl.DataFrame) -> None:
+    """Each comparison, lists and nulls, and the opposite."""
+    for name, value in ONE_OF_EACH.items():
+        column = pl.col(name)
+        lazy = scan(place, {"columns": ["operation_id", "timestamp", name]})
+        asked = [column.is_null(), column.is_not_null(), column.is_in([value, value])]
+        for predicate in (*asked, *(compare(column, value) for compare in COMPARE)):
+            for one in (predicate, ~predicate):
+                found, wanted = lazy.filter(one).collect(), everything.filter(one)
+                assert found["operation_id"].to_list() == wanted["operation_id"].to_list(), one

@@ -31,6 +31,7 @@ from aicore_obs import (
     get_collector,
     read_statement,
     reconcile,
+    reports,
     suppress,
 )
 from aicore_obs.model.operation import Operation
@@ -187,6 +188,17 @@ def costs(collector: LlmOperationCollector) -> None:
     assert_type(collector.remaining(budget).remaining_usd, Decimal)
     aicore_obs.Budget([])  # type: ignore[arg-type]
     collector.remaining("1.00")  # type: ignore[arg-type]
+
+
+def reporting(collector: LlmOperationCollector, frame: pl.DataFrame) -> None:
+    assert_type(reports.cost(frame, by="model", period="last_month", tz="Europe/Paris"), pl.DataFrame)
+    assert_type(reports.latency(collector, by=["day", "labels.team"]), pl.DataFrame)
+    assert_type(reports.errors(frame.lazy(), filters={"provider": "openai"}), pl.DataFrame)
+    assert_type(reports.top("calls.db", "latency", 5), pl.DataFrame)
+    assert_type(reports.compare(None, {"model": "a"}, {"model": "b"}, seed=1), pl.DataFrame)
+    reports.usage(Path("calls.db"), period=(datetime.date(2026, 1, 1), datetime.date(2026, 1, 31)))
+    reports.cost(frame, perod="last_month")  # type: ignore[call-arg]
+    reports.cost(5)  # type: ignore[arg-type]
 
 
 def only_of_openai(record: Record) -> Record:

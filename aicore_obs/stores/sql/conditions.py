@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, false, func, literal, not_, or_, true
+from sqlalchemy import ColumnElement, String, Text, and_, case, cast, false, func, literal, not_, or_, true
 
 from aicore_obs.model.escape import MARK
 from aicore_obs.model.frame_columns import NOT_PRICED
@@ -237,7 +237,7 @@ _NOT_SHOWN = frozenset({"id", "tags", "labels", "extras", "usage_raw", "odd", *A
 def _kind(column: ColumnElement[Any], name: str) -> str:
     if name == "timestamp" or name.endswith("_usd"):
         return "other"
-    return "text" if isinstance(column.type, Text) else "number"
+    return "text" if isinstance(column.type, String) else "number"
 
 
 def _parts(condition: Condition) -> int:

@@ -1,0 +1,1 @@
+"""This package is where questions about many operations are answered, one module per kind of answer."""
