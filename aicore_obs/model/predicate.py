@@ -52,6 +52,14 @@ class Part(msgspec.Struct, frozen=True, tag=True):
     wanted: bool = True
 
 
+class Has(msgspec.Struct, frozen=True, tag=True):
+    """A column of labels has this label with this text."""
+
+    column: str
+    label: str
+    text: str
+
+
 class Every(msgspec.Struct, frozen=True, tag=True):
     """All of these hold."""
 
@@ -64,7 +72,7 @@ class Either(msgspec.Struct, frozen=True, tag=True):
     parts: tuple[Condition, ...]
 
 
-Condition = Compare | OneOf | Known | Part | Every | Either
+Condition = Compare | OneOf | Known | Part | Has | Every | Either
 
 
 def columns_in(condition: Condition) -> frozenset[str]:

@@ -18,7 +18,19 @@ from typing import Any, cast
 import polars as pl
 
 from aicore_obs.model.frame_columns import PAYLOAD_COLUMNS
-from aicore_obs.model.predicate import CONTAINS, ENDS, STARTS, Compare, Condition, Either, Every, Known, OneOf, Part
+from aicore_obs.model.predicate import (
+    CONTAINS,
+    ENDS,
+    STARTS,
+    Compare,
+    Condition,
+    Either,
+    Every,
+    Has,
+    Known,
+    OneOf,
+    Part,
+)
 
 # More than anybody writes by hand; a longer statement costs a database more than the rows it would leave out.
 MOST_VALUES = 10_000
@@ -36,6 +48,8 @@ _OTHER_FORMAT = (
     *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError),
     pl.exceptions.PolarsError,
 )
+# The field in which a store puts the labels past its cap.
+REST = "_rest"
 _Node = Mapping[str, Any]
 Schema = Mapping[str, pl.DataType]
 
@@ -84,13 +98,25 @@ class _Reading:
 
     def _compare(self, left: Any, comparison: str, right: Any) -> Condition | None:
         column, is_rounded = _column(left)
-        if column is None or not _is_constant(right):
+        if not _is_constant(right):
             return None
         value = _constant(right)
+        if column is None:
+            return self._has(left, comparison, value)
         if is_rounded:
             return self._near(column, comparison, value)
         value = self._fitting(column, value)
         return None if value is None else Compare(column, comparison, value)
+
+    def _has(self, node: Any, comparison: str, value: Any) -> Condition | None:
+        """Return that a label has a text; the field of all labels that are too many to have their own is none."""
+        name, inside = _only(node)
+        _, function = _only(inside["function"]) if name == "Function" else ("", {})
+        label = function.get("FieldByName") if isinstance(function, dict) else None
+        text = _text(value)
+        if not isinstance(label, str) or label == REST or text is None or comparison != "==":
+            return None
+        return Has("labels", label, text) if inside["input"] == [{"Column": "labels"}] else None
 
     def _near(self, column: str, comparison: str, value: Any) -> Condition | None:
         """Return a comparison of a column that became floats: with a bound beyond which no rounding leads."""

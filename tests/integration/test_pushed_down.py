@@ -23,7 +23,12 @@ from tests.stored import operation, write_postgres, write_sqlite
 
 RECORDS = [
     operation(
-        number, session_id=f"s{number % 3}", model="m", latency_ms=float(number), cost=Cost(total=Decimal(number))
+        number,
+        labels={"app": "x"},
+        session_id=f"s{number % 3}",
+        model="m",
+        latency_ms=float(number),
+        cost=Cost(total=Decimal(number)),
     )
     for number in range(30)
 ]
@@ -74,6 +79,7 @@ def pushed(address: Address, predicate: pl.Expr, log: Log) -> str:
 
 
 col = pl.col
+APP = col("labels").struct.field("app")
 ASKED = [
     (col("session_id") == "s1", "session_id = 's1'"),
     (col("session_id") != "s1", "session_id != 's1'"),
@@ -110,6 +116,7 @@ def test_sqlite_is_asked_in_its_own_words(tmp_path: Path, sqlite_log: Log) -> No
         (col("session_id").str.ends_with("1"), "instr(aicore_obs_operations.session_id, '1') > 0"),
         (col("session_id").is_null(), "typeof(aicore_obs_operations.session_id) NOT IN ('text')"),
         (col("session_id") >= "s1", "session_id >= 's1'"),
+        (APP == "it's", """contains_all(aicore_obs_operations.labels, '{"app": "it''s"}') = 1"""),
         (col("cost_usd") > 2_500.5, ">= 2500499999999975"),
     ):
         assert words in pushed(address, predicate, sqlite_log)
@@ -127,6 +134,7 @@ def test_postgres_is_asked_in_its_own_words(postgres_url: str, postgres_log: Log
         (col("session_id").str.contains("'_\\", literal=True), "strpos(aicore_obs.operations.session_id, "),
         (col("session_id").is_null(), "session_id IS NULL"),
         (col("session_id") >= "s1", "(aicore_obs.operations.session_id COLLATE \"C\") >= 's1'"),
+        (APP == "x", 'operations.labels @> CAST(\'{"app": "x"}\''),
         (col("operation_id") == one, f"id = '{one}'"),
         (col("operation_id") == one.upper(), "false"),
         (col("operation_id").is_in([one, "x"]), f"id IN ('{one}'::UUID)"),

@@ -185,6 +185,20 @@ def test_errors(place: Address) -> None:
     assert row["example_message"] == "no answer"
 
 
+def test_every_column_of_text_can_be_a_group(stores: dict[str, Address]) -> None:
+    """Also those that a report looks at itself; a rate of errors is among all, whatever their type."""
+    schema = read_frame(stores["sqlite"], {"limit": 0}).schema
+    no_groups = {*PAYLOAD_COLUMNS, "operation_id", "response_id", "error_stack", "error_message"}
+    for name in (name for name, dtype in schema.items() if dtype == pl.String):
+        for report in ("cost", "errors", "unpriced"):
+            if name in no_groups:
+                with pytest.raises(ConfigurationError):
+                    ask(report, stores["sqlite"], by=name)
+            else:
+                assert ask(report, stores["sqlite"], by=name).columns.count(name) == 1
+    assert ask("errors", stores["sqlite"], by="error_type")["rate"].to_list() == [0.1]
+
+
 def test_usage_and_what_a_cache_saved(tmp_path: Path) -> None:
     """What was read from it costs less and what was written to it more, by the prices that were charged."""
     made = [
@@ -310,6 +324,8 @@ def test_what_only_a_store_knows_is_an_error_for_a_frame(frame: pl.DataFrame) ->
         reports.cost(frame.select("model"))
     with pytest.raises(ConfigurationError, match="no column timestamp"):
         reports.cost(frame.drop("timestamp"), period="today")
+    with pytest.raises(ConfigurationError, match="times with a zone"):
+        reports.cost(frame.with_columns(pl.col("timestamp").dt.replace_time_zone(None)))
     assert reports.cost(frame.select("cost_usd", "model"), by="model")["operations"].sum() == 40
 
 

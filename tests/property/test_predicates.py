@@ -164,6 +164,7 @@ def others(draw: st.DrawFn) -> pl.Expr:
                 text.str.len_bytes() > 1,
                 text.str.to_lowercase() == "a",
                 pl.col("labels").struct.field("app") == asked,
+                pl.col("labels").struct.field("app") != asked,
                 pl.col("operation_id").str.ends_with("1"),
                 pl.col("operation_id") > asked,
                 pl.col("operation_id").is_in([asked, "00000000-0000-7000-8000-000000000003"]),

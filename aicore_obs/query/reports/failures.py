@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import polars as pl
 
 from aicore_obs.query.reports.question import ALL, Question, collected
@@ -16,8 +17,11 @@ def errors(question: Question) -> pl.DataFrame:
     ``rate`` is their share of all operations of the group; the newest ids and the newest message are examples.
     """
     question.need("status")
+    # Each type is a row of its own anyhow, and its rate is that among all.
+    groups = tuple(group for group in question.groups if group.name != "error_type")
+    question = msgspec.structs.replace(question, groups=groups)
     all_of = collected(question.rows(("status",)).group_by(question.keys).agg(pl.len().alias("operations")))
-    keys = list(dict.fromkeys([*question.keys, "error_type"]))
+    keys = [*question.keys, "error_type"]
     newest = pl.col("timestamp")
     failed = question.rows(NEEDED).filter(pl.col("status") == "error")
     found = failed.group_by(keys).agg(

@@ -102,6 +102,11 @@ def question_of(
     lazy = frame.lazy()
     schema = lazy.collect_schema()
     asked = period_of(period, zone=zone, now=(now or utc_now()).astimezone(UTC))
+    if "timestamp" in schema and getattr(schema["timestamp"], "time_zone", None) is None:
+        raise ConfigurationError(
+            f"the frame's timestamp is {schema['timestamp']}: times with a zone are needed, such as "
+            'pl.col("timestamp").dt.replace_time_zone("UTC")'
+        )
     question = Question(
         frame=filtered(lazy, filters or {}, schema),
         columns=frozenset(schema),

@@ -6,6 +6,7 @@ one back, so a comparison of money includes its bound, and what is not certain i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +17,8 @@ from sqlalchemy import ColumnElement, String, Text, and_, case, cast, false, fun
 
 from aicore_obs.model.escape import MARK
 from aicore_obs.model.frame_columns import NOT_PRICED
-from aicore_obs.model.predicate import CONTAINS, STARTS, Compare, Condition, Either, Every, Known, OneOf, Part
+from aicore_obs.model.predicate import CONTAINS, STARTS, Compare, Condition, Either, Every, Has, Known, OneOf, Part
+from aicore_obs.stores.matching import storable
 from aicore_obs.stores.sql.costs import ADDED
 from aicore_obs.stores.sql.tables import Tables
 
@@ -67,6 +69,8 @@ class Words(Protocol):
     def time(self, value: datetime) -> Any: ...
 
     def one_of(self, column: ColumnElement[Any], values: Sequence[str]) -> _Sql: ...
+
+    def contains(self, column: ColumnElement[Any], wanted: str) -> _Sql: ...
 
     def at_least(self, column: ColumnElement[Any], amount: Decimal) -> _Sql: ...
 
@@ -159,6 +163,7 @@ class Conditions:
     def __init__(self, tables: Tables, words: Words, costs: Mapping[str, ColumnElement[Any]]) -> None:
         self._words = words
         self._id = tables.operations.c.id
+        self._labels = tables.operations.c.labels
         own = {name: column for name, column in tables.operations.c.items() if name not in _NOT_SHOWN}
         self._columns: dict[str, ColumnElement[Any]] = {**own, **costs, "operation_id": words.texts.id_text(self._id)}
         if "cost_usd" in costs:
@@ -179,6 +184,9 @@ class Conditions:
         if isinstance(condition, Either):
             all_told = [found for part in condition.parts if (found := self._sql(part)) is not None]
             return or_(*all_told) if len(all_told) == len(condition.parts) else None
+        if isinstance(condition, Has):
+            wanted = {self._words.text(storable(condition.label)): self._words.text(storable(condition.text))}
+            return self._words.contains(self._labels, json.dumps(wanted))
         column = self._columns.get(condition.column)
         if column is None:
             return None
