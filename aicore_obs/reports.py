@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, Unpack, c
 
 from aicore_obs import plugins
 from aicore_obs.addresses import address_of
-from aicore_obs.errors import ConfigurationError
+from aicore_obs.errors import ConfigurationError, MissingExtraError
 from aicore_obs.protocols import Address, StoreOptions
 from aicore_obs.reading import NOBODY, ask, place_to_read
 
 if TYPE_CHECKING:
+    import altair as alt
     import polars as pl
 
-__all__ = ["compare", "cost", "errors", "latency", "sessions", "top", "unpriced", "usage"]
+__all__ = ["compare", "cost", "errors", "latency", "plot", "sessions", "top", "unpriced", "usage"]
 
 
 class HasStores(Protocol):
@@ -123,6 +124,26 @@ def compare(
     rest: dict[str, Any] = {name: value for name, value in options.items() if name != "filters"}
     sides = [_question(source, **rest, filters={**common, **(side or {})}) for side in (a, b)]
     return cast("pl.DataFrame", _load("comparison:compare")(*sides, seed=seed))
+
+
+def plot(report: pl.DataFrame, *, measure: str | None = None) -> alt.Chart:
+    """Return an Altair chart of a report: over time where it has a calendar unit, else a bar for each row.
+
+    Args:
+        report: a frame that a report returned.
+        measure: the column to draw; without one the cost, else the 95th percentile of latency, the rate, the tokens.
+
+    Raises:
+        MissingExtraError: Altair is not installed.
+        ConfigurationError: there is no such column of numbers; the message has those that are there.
+    """
+    try:
+        draw = plugins.load("aicore_obs.query.plots:plot")
+    except ModuleNotFoundError as error:
+        if error.name != "altair":
+            raise
+        raise MissingExtraError("plots need Altair: pip install 'aicore-obs[plot]'") from error
+    return cast("alt.Chart", draw(report, measure=measure))
 
 
 def _answer(report: str, source: Source, options: Options, **how: Any) -> pl.DataFrame:

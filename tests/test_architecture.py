@@ -22,7 +22,7 @@ PUBLIC_NAMES = ROOT / "tests" / "fixtures" / "public_names.txt"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 OURS = [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))]
 MAX_LINES = 400
-HEAVY = ("polars", "sqlalchemy", "alembic", "asyncpg", "aiosqlite", "typer", "rich", "genai_prices")
+HEAVY = ("polars", "sqlalchemy", "alembic", "asyncpg", "aiosqlite", "typer", "rich", "genai_prices", "altair")
 
 
 def _name(path: Path) -> str:

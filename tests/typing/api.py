@@ -196,6 +196,7 @@ def reporting(collector: LlmOperationCollector, frame: pl.DataFrame) -> None:
     assert_type(reports.errors(frame.lazy(), filters={"provider": "openai"}), pl.DataFrame)
     assert_type(reports.top("calls.db", "latency", 5), pl.DataFrame)
     assert_type(reports.compare(None, {"model": "a"}, {"model": "b"}, seed=1), pl.DataFrame)
+    reports.plot(reports.cost(frame, by="day"), measure="operations")
     reports.usage(Path("calls.db"), period=(datetime.date(2026, 1, 1), datetime.date(2026, 1, 31)))
     reports.cost(frame, perod="last_month")  # type: ignore[call-arg]
     reports.cost(5)  # type: ignore[arg-type]
