@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aicore_obs.errors import StoreError as StoreError
     from aicore_obs.exchange import copy_store as copy_store
     from aicore_obs.exchange import export_operations as export_operations
+    from aicore_obs.exchange import import_records as import_records
     from aicore_obs.model.budget import Budget as Budget
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
     from aicore_obs.pipeline.stats import Stats as Stats
@@ -56,6 +57,7 @@ _HOMES = {
     "export_operations": "exchange",
     "get_collector": "default",
     "prune": "pruning",
+    "import_records": "exchange",
     "read_statement": "reconciliation",
     "reconcile": "reconciliation",
     "recost": "recosting",
@@ -82,6 +84,7 @@ __all__ = [
     "export_operations",
     "get_collector",
     "prune",
+    "import_records",
     "read_statement",
     "reconcile",
     "recost",

@@ -1,4 +1,4 @@
-"""This module is where users take operations out of a store, and copy stores; the work is done elsewhere."""
+"""This module is where users take operations out, copy stores and bring in what others kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aicore_obs.reading import NOBODY, ask, flush_writers_to, place_to_read
 from aicore_obs.settings import from_environment
 
 if TYPE_CHECKING:
+    from aicore_obs.importing.run import Imported
     from aicore_obs.query.export import Exported
     from aicore_obs.transfer.copy import Copied, Tell
 
@@ -33,7 +34,7 @@ def export_operations(
     """Write the operations that match into a file of JSON lines, CSV or Parquet; the file is there whole or not at all.
 
     The columns are those of a frame. Amounts keep all their places; ``labels`` and ``extras`` are JSON: objects in JSON
-    lines, text elsewhere.
+    lines, text elsewhere. :func:`import_records` brings JSON lines and Parquet back.
 
     Args:
         path: the file; its ending tells the format.
@@ -51,7 +52,11 @@ def export_operations(
     """
     place = _to_read(store)
     how = plugins.load(_HOW)(
-        path=Path(path), format=format, overwrite=overwrite, file_mode=from_environment().file_mode, tell=tell
+        path=Path(path).expanduser(),
+        format=format,
+        overwrite=overwrite,
+        file_mode=from_environment().file_mode,
+        tell=tell,
     )
     return cast("Exported", ask(_EXPORT, place, filters or {}, how))
 
@@ -77,6 +82,38 @@ def copy_store(source: Place, target: Place, *, tell: Tell | None = None) -> Cop
     for place in places:
         flush_writers_to(place)
     return cast("Copied", plugins.load("aicore_obs.transfer.copy:copy")(*places, tell=tell))
+
+
+def import_records(
+    path: str | Path,
+    store: Place,
+    *,
+    format: str | None = None,  # noqa: A002 - the word of the command
+    timezone: str = "UTC",
+    dry_run: bool = False,
+    tell: Callable[[int], object] | None = None,
+) -> Imported:
+    """Bring what another program kept into a store, or what :func:`export_operations` wrote; twice is once.
+
+    AiCore's database and JSON chunks, oplogger's database, LiteLLM's spend logs, OTLP/JSON, and our own JSON lines and
+    Parquet. Ids are made of the source's own ids and times. A bad row is counted, and costs no neighbour.
+
+    Args:
+        path: a file, or a folder of AiCore's chunks; it is never changed.
+        store: an address, URL or path; made where there is none.
+        format: ``"aicore"``, ``"export"``, ``"litellm"``, ``"oplogger"`` or ``"otlp"``; None: told by the content.
+        timezone: whose time it is where the source names no zone, such as ``"Europe/Berlin"``.
+        dry_run: only read and count.
+        tell: called with the number of rows done so far.
+
+    Raises:
+        ConfigurationError: the content is of no known format, or an option cannot be.
+        StoreNotFoundError: there is nothing at ``path``.
+        StoreError: the store takes nothing now; the next run goes on.
+    """
+    how = plugins.load("aicore_obs.importing.run:Import")(format=format, timezone=timezone, dry_run=dry_run, tell=tell)
+    run = plugins.load("aicore_obs.importing.run:import_into")
+    return cast("Imported", run(Path(path).expanduser().absolute(), _address(store), how))
 
 
 def _to_read(store: Place | None) -> Address:

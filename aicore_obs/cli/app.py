@@ -17,6 +17,7 @@ from aicore_obs.cli import (
     doctor,
     drain,
     export,
+    imports,
     migrate,
     prices,
     prune,
@@ -71,6 +72,7 @@ app.command("reconcile")(reconcile.reconcile)
 app.command("recost")(recost.recost)
 app.command("export")(export.export)
 app.command("copy")(copy.copy)
+app.command("import")(imports.import_)
 app.add_typer(prices.app, name="prices")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("prune")(prune.prune)

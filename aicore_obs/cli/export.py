@@ -50,7 +50,8 @@ def export(  # noqa: PLR0913 - an option of the command is a parameter here
 ) -> None:
     """Export the operations of a store that match into a file, which is there whole or not at all.
 
-    Amounts keep all their places; labels and extras are JSON: objects in JSON lines, text elsewhere.
+    Amounts keep all their places; labels and extras are JSON: objects in JSON lines, text elsewhere. `import`
+    brings JSON lines and Parquet back. For everything that a store has, spans and flags too, `copy` it.
     """
     place = address(store, db_schema)
     filters = {**filters_of(where or []), "limit": count, "columns": columns and columns.split(",")}

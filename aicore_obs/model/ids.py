@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -54,6 +55,18 @@ def _drawn() -> str:
 def _tail(random: str) -> str:
     """Return the last two groups of an id from 16 hexadecimal digits."""
     return f"{_VARIANT[random[0]]}{random[1:4]}-{random[4:15]}{_LOW_BITS_CLEAR[random[15]]}"
+
+
+def id_from(when: datetime, *source: str) -> str:
+    """Return the one id of what another program kept: of its time and a hash of what it was called there.
+
+    The same words give the same id at any time and on any machine, so that bringing it in twice stores it once.
+    """
+    us = max(0, to_microseconds(when))
+    ms = us // 1000
+    ticks = us % 1000 * 4096 // 1000
+    digest = sha256("\0".join(source).encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{ticks:03x}-{_tail(digest[:16])}"
 
 
 def part_id(record_id: str, part: int) -> str:
