@@ -27,6 +27,12 @@ _KEY = re.compile(
     r"(?:sk|pk|rk|xai|gsk|hf|r8|ghp|gho|github_pat|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}"
     r"|AIza[A-Za-z0-9_-]{30,}|AKIA[A-Z0-9]{16}"
 )
+# Of which every match has one, however it is written: to look for all of them takes a hundredth of the patterns' time.
+_SIGNS = (
+    *("key", "author", "passw", "pwd", "secret", "token", "cook", "cred", "://", "bearer", "basic", "aiza", "akia"),
+    *("sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "xai-", "xai_", "hf-", "hf_", "r8-", "r8_", "ghp", "gho", "pat"),
+    *("xox", "?s", "&s", "amz"),
+)
 _SCHEME = re.compile(r"(?:[Bb]earer|BEARER|[Bb]asic|BASIC)\s+[A-Za-z0-9._~+/-]{16,}=*")
 
 
@@ -37,6 +43,11 @@ def without_url_secrets(text: str) -> str:
 
 def scrub(text: str) -> str:
     """Return free text without URL passwords, what stands behind a telling name, and what looks like a key."""
+    folded = text.casefold()
+    return _scrubbed(text) if any(sign in folded for sign in _SIGNS) else text
+
+
+def _scrubbed(text: str) -> str:
     text = _ASSIGNMENT.sub(_assigned, without_url_secrets(text))
     return _SCHEME.sub(REDACTED, _KEY.sub(_found, text))
 

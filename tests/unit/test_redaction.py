@@ -13,10 +13,12 @@ from typing import Any
 import httpx
 import pydantic
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aicore_obs import LlmOperationCollector, bind
 from aicore_obs.capture.redaction import without_secrets
-from aicore_obs.capture.scrub import REDACTED, scrub
+from aicore_obs.capture.scrub import REDACTED, _scrubbed, scrub
 from aicore_obs.errors import SinkUnavailable
 from aicore_obs.protocols import Batch
 from tests.captures import args_of, capture, extras_of, response_of
@@ -302,3 +304,57 @@ def test_no_secret_reaches_a_disk(tmp_path: Path) -> None:
         assert SECRET.encode() not in text
         assert PASSWORD.encode() not in text
     collector.close(timeout_s=0)
+
+
+_PIECES = (
+    *(
+        "sk-",
+        "pk_",
+        "RK-",
+        "xai-",
+        "gsk_",
+        "hf_",
+        "r8-",
+        "ghp_",
+        "gho-",
+        "github_pat_",
+        "glpat-",
+        "xoxa-",
+        "xoxb_",
+        "AIza",
+    ),
+    *(
+        "AKIA",
+        "A1" * 8,
+        "a_-" * 12,
+        "Bearer ",
+        "BASIC ",
+        "://u:p@h",
+        "?sig=",
+        "&key=",
+        "ApiKey",
+        "author\u0131zation",
+        "pwd",
+    ),
+    *(
+        "pa\u017f\u017fword",
+        "secret",
+        "to\u212aen",
+        "coo\u212aie",
+        "credent\u0130als",
+        ":",
+        "=",
+        "'",
+        '"',
+        " ",
+        "x",
+        "=>",
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(_PIECES), max_size=8).map("".join))
+def test_a_text_without_a_sign_has_no_secret(text: str) -> None:
+    """What is passed over because it has none of the signs would not have been changed."""
+    assert scrub(text) == _scrubbed(text)
