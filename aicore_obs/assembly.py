@@ -42,11 +42,10 @@ SCHEMA_TIMEOUT_S = 120.0
 _FILE_STORES = frozenset({"json", "jsonl", "sqlite"})
 
 
-class CollectorOptions(TypedDict, total=False):
-    """The keyword-only parameters of a collector; see :class:`LlmOperationCollector`."""
+class DoorOptions(TypedDict, total=False):
+    """What doors hand on to their collector; the project they name themselves."""
 
     sinks: Sequence[str | Path | Sink]
-    project: str | None
     durability: Durability | None
     overflow: Overflow
     writer: Literal["internal", "external"] | None
@@ -63,6 +62,12 @@ class CollectorOptions(TypedDict, total=False):
     batch_interval_s: float
     batch_bytes: int | str
     write_timeout_s: float
+
+
+class CollectorOptions(DoorOptions, total=False):
+    """The keyword-only parameters of a collector; see :class:`LlmOperationCollector`."""
+
+    project: str | None
 
 
 def checked(options: CollectorOptions) -> CollectorOptions:

@@ -17,6 +17,8 @@ from aicore_obs.cli import (
     doctor,
     drain,
     export,
+    export_chat,
+    flag,
     imports,
     migrate,
     prices,

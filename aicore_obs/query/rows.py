@@ -20,14 +20,16 @@ def read_rows(
     *,
     before: Callable[[], object] | None = None,
     is_ours: bool = False,
+    may_be_missing: bool = False,
 ) -> Iterator[tuple[Any, ...]]:
     """Return the rows of the operations of one store that match, each with these columns.
 
     The columns are those of a frame, ``extras_json`` (extras as they were given, as JSON text) and ``flags`` (a JSON
-    list of objects, or null). Raises as :func:`~aicore_obs.query.reader.read_frame` does, a wrong filter here and now.
+    list of objects, or null). ``may_be_missing``: a store that is not there has no rows. Raises as
+    :func:`~aicore_obs.query.reader.read_frame` does, a wrong filter here and now.
     """
     query = Filter.of(**filters)
-    reader = open_reader(address, is_ours=is_ours)
+    reader = open_reader(address, is_ours=is_ours or may_be_missing)
     if before is not None:
         before()
     return (row for frame in reader.batches(query, columns, batch_rows=BATCH_ROWS) for row in frame.iter_rows())
