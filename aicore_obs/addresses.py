@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from aicore_obs.errors import ConfigurationError, StoreDamagedError
 from aicore_obs.plugins import load, third_parties
@@ -55,6 +55,13 @@ def address_of(place: str, options: StoreOptions) -> Address:
     if Path(place).suffix.lower() in _FILE_KINDS:
         return file_address(place, options)
     return _sqlite_file(Path(place), options)
+
+
+def place_of(address: Address) -> str:
+    """Return what a user would type for an address; it may hold a password."""
+    if address.kind == "sqlite":
+        return f"sqlite:///{quote(str(address.path))}"
+    return address.url or str(address.path)
 
 
 def without_password(url: str) -> str:

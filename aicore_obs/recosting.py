@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
 
 from aicore_obs import plugins
-from aicore_obs.addresses import address_of
+from aicore_obs.addresses import address_of, place_of
 from aicore_obs.collector import LlmOperationCollector
 from aicore_obs.costing import Prices, book_of, book_of_settings
 from aicore_obs.errors import StoreError
@@ -56,7 +55,7 @@ def recost(
         return cast("Recosted", ask(_RECOST, place, filters or {}, plugins.load(_HOW)(**how)))
     # Before our own collector counts as one: a store that nobody has made stays an error.
     is_ours = bool(roads.writing_to(place.name))
-    with LlmOperationCollector(sinks=[_sink(place)], db_schema=place.options.db_schema, enabled=True) as collector:
+    with LlmOperationCollector(sinks=[place_of(place)], db_schema=place.options.db_schema, enabled=True) as collector:
         kept = plugins.load(_HOW)(record=collector.record, **how)
         result: Recosted = plugins.load(_RECOST)(place, filters or {}, kept, before=collector.flush, is_ours=is_ours)
         flushed = collector.flush(timeout_s=FLUSH_TIMEOUT_S)
@@ -72,9 +71,3 @@ def _place(store: Address | str | Path | None) -> Address:
     if isinstance(store, Address):
         return store
     return place_to_read(NOBODY) if store is None else address_of(str(store), StoreOptions())
-
-
-def _sink(place: Address) -> str:
-    if place.kind == "sqlite":
-        return f"sqlite:///{quote(str(place.path))}"
-    return place.url or str(place.path)

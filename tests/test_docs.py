@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aicore_obs import oplog
 from tests.code_blocks import code_blocks, run_block
 
 ROOT = Path(__file__).parent.parent
@@ -25,9 +27,11 @@ def test_the_programs_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     """A reader who types the Python blocks of a page, in order, in an empty directory, sees them run."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    for block in code_blocks(page.read_text(encoding="utf-8")):
-        if block.language == "python":
-            run_block(block, namespace, page=page)
+    # What a page leaves configured ends with it, as with a reader's program.
+    with closing(oplog):
+        for block in code_blocks(page.read_text(encoding="utf-8")):
+            if block.language == "python":
+                run_block(block, namespace, page=page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

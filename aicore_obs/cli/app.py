@@ -28,6 +28,13 @@ from aicore_obs.cli import (
     reports,
     screen,
     sql,
+    export_chat,
+    flag,
+    migrate,
+    prices,
+    reconcile,
+    recost,
+    screen,
     stats,
     tail,
 )
@@ -75,6 +82,9 @@ app.command("recost")(recost.recost)
 app.command("export")(export.export)
 app.command("copy")(copy.copy)
 app.command("import")(imports.import_)
+app.command("flag")(flag.flag)
+app.command("unflag")(flag.unflag)
+app.command("export-chat")(export_chat.export_chat)
 app.add_typer(prices.app, name="prices")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("prune")(prune.prune)

@@ -177,11 +177,12 @@ class _Files(ExitStack):
 
 def _files(path: str | Path, training: Training) -> _Files:
     whole = Path(path)
-    paths = {name: whole if name is None else _split_path(whole, name) for name in training.names}
+    paths = {name: whole if name is None else split_path(whole, name) for name in training.names}
     return _Files(paths)
 
 
-def _split_path(path: Path, name: str) -> Path:
+def split_path(path: Path, name: str) -> Path:
+    """Return the path of one split of a file: ``chat.train.jsonl`` of ``chat.jsonl``."""
     return path.with_name(f"{path.stem}.{name}{path.suffix}")
 
 

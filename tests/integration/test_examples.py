@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -37,3 +41,22 @@ def test_fastapi_app_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with served(fastapi_app.app) as url:
             assert httpx.post(f"{url}/ask", json="hello").status_code == 200
     assert aicore_obs.LlmOperationCollector.polars_from_db().height == 2
+
+
+def test_oplog_program(tmp_path: Path) -> None:
+    """Each question is a run of its own, and the training file has what was asked and answered in it."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "examples.oplog_program"]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment, timeout=60
+    )
+    assert done.stdout.strip() == "{'read': 3, 'written': 3}"
+    lines = (tmp_path / "training" / "chat.jsonl").read_text(encoding="utf-8").splitlines()
+    answers = {json.loads(line)["messages"][-1]["content"] for line in lines}
+    assert answers == {f"{city} is the capital of {country}." for city, country in _CAPITALS.items()}
+    frame = aicore_obs.LlmOperationCollector.polars_from_db(f"sqlite:///{tmp_path}/traces.db", flagged_for="training")
+    assert sorted(frame.select("run_id", "seq").rows()) == [(f"question-{n}", seq) for n in range(3) for seq in (0, 1)]
+
+
+_CAPITALS = {"Paris": "France", "Oslo": "Norway", "Rome": "Italy"}
