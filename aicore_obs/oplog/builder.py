@@ -14,6 +14,10 @@ class Saves(Protocol):
     async def asave(self, operation: Operation, /) -> str | None: ...
 
 
+# Never changed, only replaced: most operations have some of it only.
+_NOTHING: dict[str, Any] = {}
+
+
 class Operation:
     """An operation that is being described; made by ``op()``, and nothing is recorded before :meth:`save`."""
 
@@ -23,10 +27,10 @@ class Operation:
         self.model_name: str | None = None
         self.provider_name: str | None = None
         self.failure: BaseException | str | Mapping[str, Any] | None = None
-        self.inputs: dict[str, Any] = {}
-        self.outputs: dict[str, Any] = {}
-        self.metadata: dict[str, Any] = {}
-        self.tag_list: list[str] = []
+        self.inputs: dict[str, Any] = _NOTHING
+        self.outputs: dict[str, Any] = _NOTHING
+        self.metadata: dict[str, Any] = _NOTHING
+        self.tag_names: tuple[str, ...] = ()
 
     def model(self, name: str) -> Self:
         """Say which model did it."""
@@ -40,22 +44,22 @@ class Operation:
 
     def input(self, **inputs: Any) -> Self:
         """Add what went in; may be called again."""
-        self.inputs.update(inputs)
+        self.inputs = {**self.inputs, **inputs} if self.inputs else inputs
         return self
 
     def output(self, **outputs: Any) -> Self:
         """Add what came out; may be called again."""
-        self.outputs.update(outputs)
+        self.outputs = {**self.outputs, **outputs} if self.outputs else outputs
         return self
 
     def meta(self, **meta: Any) -> Self:
         """Add anything else; ``latency_ms`` and ``time_to_first_token_ms`` are the collector's columns, too."""
-        self.metadata.update(meta)
+        self.metadata = {**self.metadata, **meta} if self.metadata else meta
         return self
 
     def tags(self, *tags: str) -> Self:
         """Add words to find it by."""
-        self.tag_list.extend(tags)
+        self.tag_names += tags
         return self
 
     def error(self, error: BaseException | str | Mapping[str, Any]) -> Self:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from aicore_obs.errors import MissingExtraError
+from aicore_obs.errors import ConfigurationError, MissingExtraError
 from aicore_obs.oplog import manifest as manifests
 from aicore_obs.oplog.chat import Talk
 from aicore_obs.oplog.fields import as_cell, as_column, as_json, fields_named, rows_of
@@ -155,10 +155,17 @@ def _planned(
     fields: Sequence[str] | None, chat: bool | Mapping[str, str], options: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], Training, str]:
     if chat is not False:
-        talk = Talk(**(chat if isinstance(chat, Mapping) else {}))
+        talk = Talk(**_told(chat))
         return (), Training(talk.example, {**_CHAT_DEFAULTS, **options}), "chat"
     names = fields_named(fields)
     return names, Training(lambda record: next(rows_of([record], names)), options), "records"
+
+
+def _told(chat: object) -> dict[str, str]:
+    told = dict(chat) if isinstance(chat, Mapping) else {}
+    if not (chat is True or isinstance(chat, Mapping)) or told.keys() - {"system", "prompt", "answer"}:
+        raise ConfigurationError(f"chat={chat!r}: True, or a mapping with system, prompt or answer is needed")
+    return told
 
 
 class _Files(ExitStack):

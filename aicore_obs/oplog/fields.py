@@ -33,8 +33,14 @@ def fields_named(fields: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def rows_of(records: Iterable[Record], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each record: field → value, null where a record has no such thing."""
+    """Yield a row for each record: field → value, null where a record has no such thing.
+
+    Raises:
+        ConfigurationError: something is no record.
+    """
     for record in records:
+        if not isinstance(record, Record):
+            raise ConfigurationError(f"{record!r} is no record: give what db.query(…) or db.stream(…) returned")
         yield {name: value_at(record, name) for name in fields}
 
 

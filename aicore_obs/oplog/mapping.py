@@ -43,12 +43,14 @@ COLUMNS = (
 )
 # What of meta is a column of its own, too.
 _QUANTITIES = ("latency_ms", "time_to_first_token_ms")
+_NUMBERS = frozenset({int, float})
 
 
 def request_of(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request: the model, as given or else as the inputs name it, and the inputs."""
     own = inputs
-    if any(map(_NEEDS_PREFIX.fullmatch, inputs)):
+    # The plain question first: this is on every caller's path.
+    if any(key.endswith("model") for key in inputs) and any(map(_NEEDS_PREFIX.fullmatch, inputs)):
         own = {f"{_OWN}{key}" if _NEEDS_PREFIX.fullmatch(key) else key: value for key, value in inputs.items()}
         if model is None and isinstance(inputs.get("model"), str):
             model = inputs["model"]
@@ -75,7 +77,7 @@ def outputs_of(response: Any) -> dict[str, Any]:
 
 def quantities_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of meta is measured by the collector, too, where it is a number."""
-    return {name: meta[name] for name in _QUANTITIES if name in meta and type(meta[name]) in (int, float)}
+    return {name: meta[name] for name in _QUANTITIES if type(meta.get(name)) in _NUMBERS}
 
 
 def record_of(row: Sequence[Any]) -> Record:

@@ -84,21 +84,24 @@ class Tracer:
 
     def _arguments(self, operation: Operation) -> dict[str, Any]:
         meta = operation.metadata
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, Any] = {
+            "completion_args": request_of(operation.model_name, operation.inputs),
+            "operation_type": operation.operation,
+            "provider": operation.provider_name,
+            "response": operation.outputs or None,
+        }
+        if meta:
+            arguments.update(quantities_of(meta))
         run = current_run(self)
         if run is not None:
-            arguments = {"run_id": run.id, "seq": run.next_seq()}
+            arguments["run_id"], arguments["seq"] = run.id, run.next_seq()
             meta = {**run.metadata, **meta} if run.metadata else meta
         if meta:
-            arguments |= {"extras": meta, **quantities_of(operation.metadata)}
-        if operation.tag_list:
-            arguments["tags"] = operation.tag_list
+            arguments["extras"] = meta
+        if operation.tag_names:
+            arguments["tags"] = operation.tag_names
         if operation.failure is not None:
             arguments["error"] = operation.failure
-        arguments["completion_args"] = request_of(operation.model_name, operation.inputs)
-        arguments["operation_type"] = operation.operation
-        arguments["provider"] = operation.provider_name
-        arguments["response"] = operation.outputs or None
         return arguments
 
     @property

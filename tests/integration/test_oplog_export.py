@@ -184,3 +184,13 @@ def test_a_missing_package_names_what_to_type(package: str, verb: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith(f"MissingExtraError {package} is needed")
     assert done.stdout.strip().endswith("pip install 'aicore-obs[export]'")
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
+    """Before anything is there: what is no record, and what no conversation takes."""
+    with pytest.raises(ValueError, match=r"\{'a': 1\} is no record"):
+        export.to_csv([{"a": 1}], tmp_path / "out.csv")  # type: ignore[list-item]
+    for wrong in ({"sys": "be brief"}, "yes", None):
+        with pytest.raises(ValueError, match="system, prompt or answer"):
+            export.to_dataset(RECORDS, chat=wrong)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import datetime
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import polars as pl
 
@@ -29,6 +29,7 @@ from aicore_obs import (
     bind,
     configure,
     get_collector,
+    oplog,
     read_statement,
     reconcile,
     reports,
@@ -227,3 +228,31 @@ a_sink: Sink = Kept()
 a_processor: Processor = only_of_openai
 a_reader: type[Reader]
 version: str = aicore_obs.__version__
+
+
+def tracing() -> None:
+    assert_type(oplog.configure(project="shop", backend="sqlite:///traces.db", durability="disk"), oplog.Tracer)
+    oplog.configure("shop", Path("traces.jsonl"), redact=lambda content: content)
+    assert_type(
+        oplog.op("rank").model("m").input(query="q").output(a=1).meta(latency_ms=4).tags("a", "b").save(), str | None
+    )
+    with oplog.run(strategy="v2") as current, oplog.run("own-id"):
+        assert_type(current.id, str)
+    records = oplog.db.query("rank", model=["a", "b"], tags="x", flagged_for="training", limit=10, offset=5)
+    assert_type([record.inputs for record in records], list[dict[str, Any]])
+    assert_type(oplog.db.flag(records, reason="training"), int)
+    assert_type(oplog.db.unflag(run_id="own-id"), int)
+    assert_type(oplog.export.to_jsonl(oplog.db.stream(project=None), "out.jsonl", fields=["id"]), int)
+    oplog.export.to_chat_jsonl(records, Path("chat.jsonl"), split={"train": 1}, secrets="drop", redact=lambda row: None)
+    oplog.db.query(colour="red")  # type: ignore[call-arg]
+    oplog.db.flag(["id"])  # type: ignore[call-arg]
+    oplog.export.to_chat_jsonl(records, "chat.jsonl", secrets="eat")  # type: ignore[arg-type]
+    oplog.configure(colour="red")  # type: ignore[call-arg]
+
+
+async def tracing_in_tasks() -> None:
+    async with oplog.run() as current:
+        assert_type(await oplog.op("rank").asave(), str | None)
+    assert_type(await oplog.db.aflag(run_id=current.id, reason="x"), int)
+    assert_type([record.flags for record in await oplog.db.aquery()], list[list[oplog.Mark]])
+    assert_type(await oplog.aflush(), FlushResult)
