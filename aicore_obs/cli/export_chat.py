@@ -47,8 +47,13 @@ def export_chat(  # noqa: PLR0913 - an option of the command is a parameter here
         ),
     ] = None,
     split_by: Annotated[
-        str, typer.Option(metavar="FIELD", help="What must not be in two splits, such as run_id.")
-    ] = "inputs",
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="What must not be in two splits, such as run_id. Default: what was asked.",
+            show_default=False,
+        ),
+    ] = None,
     system: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="Instructions for conversations without any.", show_default=False),

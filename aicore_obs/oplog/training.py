@@ -27,15 +27,15 @@ _HASH_RANGE = 2**64
 class TrainingOptions(TypedDict, total=False):
     """What becomes of rows on their way into a training file.
 
-    ``split``: names with their shares, ``{"train": 0.9, "test": 0.1}``; which one a row falls into is told by a hash of
-    what ``split_by`` (a dotted path, by default ``inputs``) says, so that it stays there when others come, and the same
-    question is never in two. ``deduplicate``: of equal rows only the first. ``secrets``: rows in which something looks
-    like a key or a password are kept ``"mask"``-ed, ``"drop"``-ped, or ``"keep"``-t. ``redact``: called with each row;
+    ``split``: names with their shares, ``{"train": 0.9, "test": 0.1}``. Which one a row falls into is told by a hash of
+    what was asked (``split_by``: of what stands at a dotted path), so that it stays there when others come, and the
+    same question is never in two. ``deduplicate``: of equal rows only the first. ``secrets``: where something looks
+    like a key or a password, ``"mask"`` it, ``"drop"`` the row, or ``"keep"`` it. ``redact``: called with each row;
     returns it, another one, or None to leave it out. ``tell``: called with the number of records looked at.
     """
 
     split: Mapping[str, float] | None
-    split_by: str
+    split_by: str | None
     deduplicate: bool
     secrets: Secrets
     redact: Callable[[Row], Row | None] | None
@@ -52,7 +52,7 @@ class Training:
             raise ConfigurationError(f"there is no option {', '.join(map(repr, unknown))}; options are: {known}")
         self._make = make
         self._split = _shares(options.get("split"))
-        self._split_by = options.get("split_by", "inputs")
+        self._split_by = options.get("split_by")
         self._deduplicate = options.get("deduplicate", False)
         self._secrets = options.get("secrets", "keep")
         if self._secrets not in SECRETS:
@@ -77,7 +77,7 @@ class Training:
                 continue
             self.counts["written"] += 1
             self._note(record)
-            yield self._name(record), row
+            yield self._name(record, row), row
 
     def _row(self, record: Record) -> Row | str:
         """Return the row of a record, or the reason why it has none."""
@@ -103,10 +103,11 @@ class Training:
         self._seen.add(digest)
         return known
 
-    def _name(self, record: Record) -> str | None:
+    def _name(self, record: Record, row: Row) -> str | None:
         if not self._split:
             return None
-        digest = hashlib.sha256(canonical(value_at(record, self._split_by))).digest()
+        key = _asked(record, row) if self._split_by is None else value_at(record, self._split_by)
+        digest = hashlib.sha256(canonical(key)).digest()
         place = int.from_bytes(digest[:8], "big") / _HASH_RANGE
         names = list(self._split)
         return next((name for name in names if place < self._split[name]), names[-1])
@@ -115,6 +116,12 @@ class Training:
         when = record.created_at
         self.since = when if self.since is None else min(self.since, when)
         self.until = when if self.until is None else max(self.until, when)
+
+
+def _asked(record: Record, row: Row) -> Any:
+    """Return what was asked: the same conversation at another temperature is the same question."""
+    messages = row.get("messages")
+    return messages[:-1] if isinstance(messages, list) else record.inputs
 
 
 def masked(value: Any) -> Any:

@@ -135,6 +135,11 @@ def test_splits_are_stable(tmp_path: Path) -> None:
     for name in shares:
         first = {as_json(line) for line in _lines(tmp_path / f"few.{name}.jsonl")}
         assert first <= {as_json(line) for line in _lines(tmp_path / f"many.{name}.jsonl")}
+    warm = [
+        record(number, inputs={"messages": [USER], "temperature": number}, outputs={"a": 1}) for number in range(20)
+    ]
+    manifest = export.to_chat_jsonl(warm, tmp_path / "w.jsonl", split={"a": 0.5, "b": 0.5}, deduplicate=False)
+    assert {one.rows for one in manifest.files} == {0, 20}
     by_run = [record(number, run_id=f"r{number % 10}", inputs={"n": number}, outputs={"a": 1}) for number in range(100)]
     manifest = export.to_chat_jsonl(by_run, tmp_path / "runs.jsonl", split={"a": 0.5, "b": 0.5}, split_by="run_id")
     assert {one.rows % 10 for one in manifest.files} == {0}
@@ -207,4 +212,4 @@ def test_the_same_store_gives_the_same_bytes(tracer: Tracer, tmp_path: Path) -> 
         "order": "desc",
     }
     # The same from every kind of store.
-    assert [one.sha256[:8] for one in manifest.files] == ["c33d4893", "9fb3f745"]
+    assert [one.sha256[:8] for one in manifest.files] == ["55be19f9", "23e5f6f4"]
