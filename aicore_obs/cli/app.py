@@ -28,13 +28,6 @@ from aicore_obs.cli import (
     reports,
     screen,
     sql,
-    export_chat,
-    flag,
-    migrate,
-    prices,
-    reconcile,
-    recost,
-    screen,
     stats,
     tail,
 )
