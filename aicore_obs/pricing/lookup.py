@@ -21,6 +21,8 @@ from aicore_obs.pricing.table import Entry, Table
 _DAY = timedelta(days=1)
 # A row may point at another model, which may have been renamed in its turn.
 _MAX_HOPS = 3
+# Whose clients ask others too, at another address.
+_ASKED_ELSEWHERE = frozenset({"openai", "anthropic"})
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +135,11 @@ class Candidates:
         if via is not None:
             return (via, "huggingface")
         model = next(iter(self._groups), None)
-        found = billers(call.provider, call.billing_provider, call.model or model)
+        provider = call.provider
+        if canonical(provider or "") in _ASKED_ELSEWHERE and call.billing_provider is None and call.base_url:
+            # Hosts that only the table knows.
+            provider = table.served_by(call.base_url) or provider
+        found = billers(provider, call.billing_provider, call.model or model)
         if found:
             return found
         owners = (table.owner(name) for group in self._groups for name in spellings(group, None))

@@ -13,6 +13,7 @@ in its form, here:
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -195,6 +196,13 @@ class Table:
         """Return the provider whose model it is by its name alone."""
         for provider in self._all:
             if provider.model_match is not None and provider.model_match.is_match(name):
+                return provider.id
+        return None
+
+    def served_by(self, base_url: str) -> str | None:
+        """Return the provider whose interface is at an address."""
+        for provider in self._all:
+            if attempt(re.match, provider.api_pattern, base_url).value is not None:
                 return provider.id
         return None
 

@@ -122,6 +122,8 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
         "bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", usage(200_001, 0), "2026-02-01",
         {"conditions": BATCH}, "0.6600033",
     ),
+    ("bedrock", "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", usage(1000, 1000), "2026-02-01", {}, "0.0216"),
+    ("bedrock", "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", usage(200_001, 0), "2026-02-01", {}, "1.4400072"),
     ("bedrock", "eu.amazon.nova-lite-v1:0", usage(1000, 1000), "2025-07-01", {}, "0.00039"),
     ("bedrock", "apac.amazon.nova-pro-v1:0", usage(1000, 1000), "2025-07-01", {"conditions": FLEX}, "0.0021"),
     ("bedrock", "amazon.nova-2-lite-v1:0", usage(1000, 1000), "2026-01-01", {}, "0.0028"),
@@ -190,6 +192,8 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
     ("openrouter", "x-ai/grok-3", usage(1000, 0), "2025-10-29", {}, "0.003"),
     ("bedrock", "anthropic.claude-v2:1", usage(1000, 1000), "2024-05-01", {}, "0.032"),
     ("bedrock", "us.meta.llama3-1-405b-instruct-v1:0", usage(1000, 1000), "2025-05-01", {}, "0.0048"),
+    ("google", "gemini-1.0-pro", usage(1000, 1000), "2024-06-01", {}, "0.002"),
+    ("google", "gemini-pro", usage(1000, 1000), "2024-06-01", {}, "0.002"),
     ("google", "gemini-1.5-flash-8b", usage(1000, 1000), "2025-01-01", {}, "0.0001875"),
     ("mistral", "mistral-small-latest", usage(1000, 1000), "2024-10-01", {}, "0.0008"),
     ("vertex", "veo-3.0-generate-001", Usage(video_seconds=8), "2026-01-01", {"conditions": {"audio": "false"}}, "1.6"),
@@ -217,6 +221,15 @@ FACTS: list[tuple[str, str, Usage, str, dict[str, Any], str]] = [
     ),
     ("langchain", "claude-sonnet-4-5-20250929", usage(1000, 0), "2026-02-01", {}, "0.003"),
     ("openai", "llama-3.3-70b", usage(42, 8), "2025-08-26", {"provider": "cerebras"}, "0.0000453"),
+    # Hosts that only the table knows, asked with OpenAI's client or Anthropic's; a proxy that nobody knows.
+    ("openai", "glm-4.6", usage(1000, 1000), "2026-02-01", {"base_url": "https://api.z.ai/api/paas/v4"}, "0.0028"),
+    ("anthropic", "glm-4.6", usage(1000, 0), "2026-02-01", {"base_url": "https://api.z.ai/api/anthropic"}, "0.0006"),
+    (
+        "openai", "kimi-k2-0905-preview", usage(1000, 0), "2026-02-01", {"base_url": "https://api.moonshot.ai/v1"},
+        "0.0006",
+    ),
+    ("openai", "gpt-4o", usage(1000, 0), "2026-02-01", {"base_url": "https://proxy.acme.com/v1"}, "0.0025"),
+    ("together", "openai/gpt-oss-20b", usage(1000, 1000), "2026-02-01", {}, "0.00025"),
     (None, "gpt-4o-mini", usage(1000, 0), "2025-08-26", {}, "0.00015"),  # type: ignore[list-item]
 ]  # fmt: skip
 
