@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _EXPORT = "aicore_obs.query.export:export"
 _HOW = "aicore_obs.query.export:Export"
+_POSTGRES = ("postgresql://", "postgres://", "postgresql+asyncpg://")
 Place = Address | str | Path
 
 
@@ -99,7 +100,7 @@ def import_records(
     Parquet. Ids are made of the source's own ids and times. A bad row is counted, and costs no neighbour.
 
     Args:
-        path: a file, or a folder of AiCore's chunks; it is never changed.
+        path: a file, a folder of AiCore's chunks, or the URL of a PostgreSQL database; it is never changed.
         store: an address, URL or path; made where there is none.
         format: ``"aicore"``, ``"export"``, ``"litellm"``, ``"oplogger"`` or ``"otlp"``; None: told by the content.
         timezone: whose time it is where the source names no zone, such as ``"Europe/Berlin"``.
@@ -112,8 +113,8 @@ def import_records(
         StoreError: the store takes nothing now; the next run goes on.
     """
     how = plugins.load("aicore_obs.importing.run:Import")(format=format, timezone=timezone, dry_run=dry_run, tell=tell)
-    run = plugins.load("aicore_obs.importing.run:import_into")
-    return cast("Imported", run(Path(path).expanduser().absolute(), _address(store), how))
+    place = str(path) if str(path).startswith(_POSTGRES) else Path(path).expanduser().absolute()
+    return cast("Imported", plugins.load("aicore_obs.importing.run:import_into")(place, _address(store), how))
 
 
 def _to_read(store: Place | None) -> Address:

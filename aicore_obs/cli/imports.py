@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -17,7 +16,9 @@ from aicore_obs.importing.sources import FORMATS
 
 
 def import_(  # noqa: PLR0913 - an option of the command is a parameter here
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A file, or a folder of AiCore's JSON chunks.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A file, a folder of AiCore's JSON chunks, or a PostgreSQL URL.")
+    ],
     target: Annotated[
         str | None,
         typer.Option("--to", metavar="STORE", help="Where to. Default: as of other commands.", show_default=False),

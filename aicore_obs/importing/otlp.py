@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from aicore_obs.capture.redaction import without_secrets
+from aicore_obs.descriptions import canonical
 from aicore_obs.importing.made import BadRow, Call, operation, text, unpacked
 from aicore_obs.model.events import Span
 from aicore_obs.model.ids import from_microseconds, id_from
@@ -62,7 +63,7 @@ def records(row: Mapping[str, Any], tz: tzinfo) -> Iterator[Record]:  # noqa: AR
         operation_type=_type_of(given) or "",
         request=_request(given),
         response=given,
-        provider=_first(given, _PROVIDERS) or "otel",
+        provider=_provider(given),
         described="otel",
         latency_ms=_duration(row, start),
         options=_options(row, given),
@@ -125,6 +126,12 @@ def _error(row: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str | 
         "message": text(told.get("exception.message")) or text(status.get("message")),
         "stack": text(told.get("exception.stacktrace")),
     }
+
+
+def _provider(given: Mapping[str, Any]) -> str:
+    """Return who answered by the name that we have for it, so that one filter finds all of them."""
+    told = _first(given, _PROVIDERS)
+    return "otel" if told is None else canonical(told)
 
 
 def _project(row: Mapping[str, Any]) -> str | None:

@@ -54,15 +54,15 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
         return not self.bad and not self.rejected
 
 
-def import_into(path: Path, target: Address, how: Import) -> Imported:
-    """Bring what is at ``path`` into a store; ids are made of the source's own, so that twice is once.
+def import_into(place: Path | str, target: Address, how: Import) -> Imported:
+    """Bring what is at a path or URL into a store; ids are made of the source's own, so that twice is once.
 
     Raises:
         ConfigurationError: the content is of no known format, or there is no such time zone.
-        StoreNotFoundError: there is nothing at ``path``.
+        StoreNotFoundError: there is nothing.
         StoreError: the store takes nothing now; the next run goes on.
     """
-    source = source_of(path, how.format, _zone(how.timezone))
+    source = source_of(place, how.format, _zone(how.timezone))
     run = _Run(how.tell)
     pairs = run.pairs(source.rows)
     # The first is asked for before the target is opened: a source that cannot be read makes no store.

@@ -1,7 +1,7 @@
 """This module is where it is found out what a source is, by its content, and where its rows are read.
 
-A source is a SQLite database, a Parquet file, JSON (an array, one object or lines), or a folder of JSON files. A JSON
-array is held in memory as text; everything else is read as it goes.
+A source is a database (SQLite or PostgreSQL), a Parquet file, JSON (an array, one object or lines), or a folder of JSON
+files. A JSON array is held in memory as text; everything else is read as it goes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from aicore_obs import plugins
+from aicore_obs.addresses import without_password
 from aicore_obs.errors import ConfigurationError, StoreNotFoundError
 from aicore_obs.guard import attempt
 from aicore_obs.importing import aicore, exported, litellm, oplogger, otlp
@@ -41,8 +42,8 @@ class Source(msgspec.Struct, frozen=True):
     rows: Rows
 
 
-def source_of(path: Path, wanted: str | None, tz: tzinfo) -> Source:
-    """Return a source, told by its content, or as ``wanted`` says.
+def source_of(place: Path | str, wanted: str | None, tz: tzinfo) -> Source:
+    """Return a source, a path or a database's URL, told by its content, or as ``wanted`` says.
 
     Raises:
         ConfigurationError: no format of that name, or nothing that is known.
@@ -51,41 +52,62 @@ def source_of(path: Path, wanted: str | None, tz: tzinfo) -> Source:
     """
     if wanted is not None and wanted not in FORMATS:
         raise ConfigurationError(f"format {wanted!r}: formats are {', '.join(FORMATS)}")
+    if isinstance(place, str):
+        return _database(_Database(place, without_password(place), "aicore_obs.stores.sql.foreign_postgres"), tz)
+    path = place
     if not path.exists():
         raise StoreNotFoundError(f"there is nothing at {path}")
     if path.is_file() and path.suffix.lower() == ".parquet":
         found: Iterator[Row] = plugins.load("aicore_obs.query.exported:parquet_rows")(path)
-        return Source(exported.name, _numbered(path, found, partial(exported.records, tz=tz)))
+        return Source(exported.name, _numbered(path.name, found, partial(exported.records, tz=tz)))
     if path.is_file() and plugins.load("aicore_obs.stores.sql.probe:is_database")(path) and path.stat().st_size:
-        return _database(path, tz)
+        return _database(_Database(path, path.name, "aicore_obs.stores.sql.foreign"), tz)
     return _json(path, wanted, tz)
 
 
-def _database(path: Path, tz: tzinfo) -> Source:
-    rows = plugins.load("aicore_obs.stores.sql.foreign:rows")
-    tables = plugins.load("aicore_obs.stores.sql.foreign:columns")(path)
+class _Database(msgspec.Struct, frozen=True):
+    """A database of another program: where it is, what it is called, and the module that reads it."""
+
+    place: Path | str
+    name: str
+    reader: str
+
+    def columns(self) -> Mapping[str, frozenset[str]]:
+        """Return its tables with the names of their columns."""
+        found: Mapping[str, frozenset[str]] = plugins.load(f"{self.reader}:columns")(self.place)
+        return found
+
+    def rows(self, sql: str) -> Iterator[Row]:
+        """Yield the rows of a statement."""
+        found: Iterator[Row] = plugins.load(f"{self.reader}:rows")(self.place, sql)
+        return found
+
+
+def _database(database: _Database, tz: tzinfo) -> Source:
+    tables = database.columns()
     if set(aicore.TABLES) <= tables.keys():
-        return Source(aicore.name, _numbered(path, rows(path, aicore.SQL), partial(aicore.records, tz=tz)))
+        return Source(aicore.name, _numbered(database.name, database.rows(aicore.SQL), partial(aicore.records, tz=tz)))
     if "aicore_obs_operations" in tables:
-        raise ConfigurationError(f"{path} is a store of ours: `aicore-obs copy` takes all of it along")
+        raise ConfigurationError(f"{database.name} is a store of ours: `aicore-obs copy` takes all of it along")
     if {"operation", "inputs", "outputs"} <= tables.get("operations", frozenset()):
-        found = _numbered(path, rows(path, oplogger.SQL), partial(oplogger.records, tz=tz))
-        runs = _runs(path, tz) if oplogger.RUNS in tables else iter(())
+        found = _numbered(database.name, database.rows(oplogger.SQL), partial(oplogger.records, tz=tz))
+        runs = _runs(database, tz) if oplogger.RUNS in tables else iter(())
         return Source(oplogger.name, chain(found, runs))
-    raise ConfigurationError(f"{path}: nothing is known of a database with the tables {', '.join(sorted(tables))}")
+    raise ConfigurationError(
+        f"{database.name}: nothing is known of a database with the tables {', '.join(sorted(tables)) or '(none)'}"
+    )
 
 
-def _runs(path: Path, tz: tzinfo) -> Rows:
-    rows = plugins.load("aicore_obs.stores.sql.foreign:rows")
+def _runs(database: _Database, tz: tzinfo) -> Rows:
     members: dict[str, list[str]] = {}
-    for row in rows(path, oplogger.MEMBERS_SQL):
+    for row in database.rows(oplogger.MEMBERS_SQL):
         try:
             members.setdefault(row["run_id"], []).append(oplogger.member_id(row, tz))
         except BadRow:
             # Told where the row itself is read.
             continue
-    for number, row in enumerate(rows(path, oplogger.RUNS_SQL), 1):
-        yield f"{path.name}, run {number}", partial(oplogger.run_records, row, members.get(row["id"], ()), tz)
+    for number, row in enumerate(database.rows(oplogger.RUNS_SQL), 1):
+        yield f"{database.name}, run {number}", partial(oplogger.run_records, row, members.get(row["id"], ()), tz)
 
 
 def _json(path: Path, wanted: str | None, tz: tzinfo) -> Source:
@@ -125,9 +147,9 @@ def _no_object() -> Iterator[Record]:
     raise BadRow("no JSON object")
 
 
-def _numbered(path: Path, rows: Iterator[Row], read: Callable[[Row], Iterator[Record]]) -> Rows:
+def _numbered(name: str, rows: Iterator[Row], read: Callable[[Row], Iterator[Record]]) -> Rows:
     for number, row in enumerate(rows, 1):
-        yield f"{path.name}, row {number}", partial(read, row)
+        yield f"{name}, row {number}", partial(read, row)
 
 
 def _decoded(element: bytes) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ columns of LiteLLM's spend logs and of OTLP/JSON. Each has a bad row.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
@@ -22,7 +24,7 @@ from typer.testing import CliRunner, Result
 import aicore_obs
 from aicore_obs import LlmOperationCollector
 from aicore_obs.cli.app import app
-from aicore_obs.errors import ConfigurationError, StoreDamagedError, StoreNotFoundError
+from aicore_obs.errors import ConfigurationError, StoreDamagedError, StoreError, StoreNotFoundError
 from aicore_obs.model.frame_columns import FRAME_COLUMNS
 from aicore_obs.model.ids import id_from, time_of_id
 from tests import records
@@ -98,6 +100,45 @@ def test_the_database_and_the_chunks_of_aicore_are_the_same(tmp_path: Path) -> N
     before = frame(place.path)
     aicore_obs.import_records(aicore_chunks(tmp_path), place)
     assert frame(place.path).equals(before)
+
+
+@pytest.mark.parametrize("name", ["aicore", "oplogger"])
+def test_a_database_on_postgresql_gives_the_same(name: str, tmp_path: Path, postgres_url: str) -> None:
+    """The same tables on a server give the same ids and the same columns."""
+    source = database(name, tmp_path)
+    asyncio.run(on_postgres(source, postgres_url))
+    place = records.address("sqlite", tmp_path)
+    first = aicore_obs.import_records(source, place)
+    before = frame(place.path)
+    again = aicore_obs.import_records(postgres_url, place)
+    assert (again.format, again.counts, again.bad) == (first.format, first.counts, first.bad)
+    assert frame(place.path).equals(before)
+    with pytest.raises(StoreError, match="cannot read the PostgreSQL database"):
+        aicore_obs.import_records("postgresql://nobody:secret@localhost:1/none", place)
+
+
+async def on_postgres(source: Path, url: str) -> None:
+    """Make the tables of a SQLite database on a server, with their rows."""
+    connection = await asyncpg.connect(url)
+    with closing(sqlite3.connect(source)) as old:
+        tables = old.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+        # A table that another one refers to comes first.
+        for table, sql in sorted(tables, key=lambda one: one[1].count("FOREIGN KEY") + (one[0] == "Metric")):
+            await connection.execute(sql.replace("DATETIME", "TIMESTAMP"))
+            types = [row[0] for row in await connection.fetch(_TYPES, table)]
+            rows = old.execute(f'SELECT * FROM "{table}"').fetchall()
+            values = [[_converted(*one) for one in zip(row, types, strict=True)] for row in rows]
+            await connection.copy_records_to_table(table, records=values)
+    await connection.close()
+
+
+_TYPES = "SELECT data_type FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position"
+
+
+def _converted(value: Any, kind: str) -> Any:
+    if kind.startswith("timestamp") and value is not None:
+        return datetime.fromisoformat(value)
+    return bool(value) if kind == "boolean" else value
 
 
 def test_aicore_columns(tmp_path: Path) -> None:
@@ -192,7 +233,7 @@ def test_otlp_columns(tmp_path: Path) -> None:
         "Traceback",
         "c-2",
     )
-    assert (failed["input_tokens"], failed["cost_source"]) == (10, "genai-prices")
+    assert (failed["provider"], failed["input_tokens"], failed["cost_source"]) == ("anthropic", 10, "genai-prices")
     assert (third["total_tokens"], third["user_id"], third["session_id"]) == (9, "u-3", "c-3")
     agent, tool = [one for one in records.elements(place) if one["kind"] == "span"]
     assert (agent["name"], agent["duration_ms"], agent.get("parent_id")) == ("invoke_agent helper", 750.0, None)
