@@ -66,8 +66,8 @@ def copy_store(source: Place, target: Place, *, tell: Tell | None = None) -> Cop
     """Copy every record of one store into another: operations, spans, scopes, flags and revisions of costs, ids kept.
 
     Both sides are then counted and compared by a checksum of their contents; ``ok`` of the answer says that they agree.
-    A copy may be stopped at any moment and run again: nothing is stored twice. What collectors of this process have
-    accepted for the source is in it first.
+    A copy may be stopped at any moment and run again: nothing is stored twice (into a JSON file, one copy at a time).
+    What collectors of this process have accepted for the source is in it first.
 
     Args:
         source: an address, URL or path; it is never changed.

@@ -54,11 +54,11 @@ def export(  # noqa: PLR0913 - an option of the command is a parameter here
     brings JSON lines and Parquet back. For everything that a store has, spans and flags too, `copy` it.
     """
     place = address(store, db_schema)
-    filters = {
-        **filters_of(where or []),
-        "limit": count,
-        "columns": columns and [one.strip() for one in columns.split(",")],
-    }
+    filters = filters_of(where or [])
+    if count is not None:
+        filters["limit"] = count
+    if columns is not None:
+        filters["columns"] = [one.strip() for one in columns.split(",")]
     with progress("exporting", lambda: _total(place, filters)) as tell:
         done = export_operations(file, filters, store=place, format=file_format, overwrite=overwrite, tell=tell)
     screen.say(f"{screen.counted(done.operations, 'operation')}, {screen.size(done.size_bytes)}: {done.path}")

@@ -168,14 +168,15 @@ done = aicore_obs.copy_store(sys.argv[1], sys.argv[2], tell=lambda words, done: 
 """
 
 
-@pytest.mark.parametrize("kind", ["json", "jsonl", "sqlite"])
-def test_a_killed_copy_goes_on(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", records.KINDS)
+def test_a_killed_copy_goes_on(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """kill -9 after the second batch, and again: nothing is lost and nothing is there twice."""
     source = records.address("sqlite", tmp_path)
     written = records.operations(2 * BATCH_RECORDS + 1)
     records.write(source, [*written, records.flag(written[0], reason="good")])
-    target = records.address(kind, tmp_path / "to")
-    command = [sys.executable, "-c", PROGRAM, str(source.path), str(target.path)]
+    url = request.getfixturevalue("postgres_url") if kind == "postgresql" else None
+    target = records.address(kind, tmp_path / "to", url)
+    command = [sys.executable, "-c", PROGRAM, str(source.path), str(target.path or url)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdin is not None
         assert child.stdout is not None

@@ -174,3 +174,5 @@ def test_the_command_exports(tmp_path: Path) -> None:
     assert _run(file, store, "--overwrite", "-n", "1").stdout.startswith("1 operation, ")
     assert _run(tmp_path / "calls.xml", store).exit_code == 2
     assert _run(tmp_path / "new.csv", store, "--columns", "nonsense").exit_code == 2
+    assert _run(tmp_path / "new.csv", store, "-w", "columns=model", "-n", "1").exit_code == 0
+    assert (tmp_path / "new.csv").read_text(encoding="utf-8") == "model\n\n"

@@ -201,6 +201,15 @@ def reporting(collector: LlmOperationCollector, frame: pl.DataFrame) -> None:
     reports.usage(Path("calls.db"), period=(datetime.date(2026, 1, 1), datetime.date(2026, 1, 31)))
     reports.cost(frame, perod="last_month")  # type: ignore[call-arg]
     reports.cost(5)  # type: ignore[arg-type]
+def exchange(collector: LlmOperationCollector) -> None:
+    exported = aicore_obs.export_operations("calls.parquet", {"provider": "acme"}, store="calls.db", overwrite=True)
+    assert_type(exported.operations, int)
+    copied = aicore_obs.copy_store("calls.db", collector.addresses[0], tell=lambda words, done: print(words, done + 1))
+    assert_type(copied.ok, bool)
+    assert_type(copied.source.counts, dict[str, int])
+    imported = aicore_obs.import_records("spend_logs.json", "calls.db", timezone="Europe/Berlin", dry_run=True)
+    assert_type(imported.bad, dict[str, int])
+    aicore_obs.import_records("spend_logs.json")  # type: ignore[call-arg]
 
 
 def only_of_openai(record: Record) -> Record:
