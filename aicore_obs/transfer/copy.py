@@ -51,7 +51,7 @@ def copy(source: Address, target: Address, *, tell: Tell | None = None) -> Copie
         StoreNotFoundError: there is no source.
         StoreError: a store takes or gives nothing now; what was written stays, and the next run goes on.
     """
-    if source.name == target.name:
+    if _where(source) == _where(target):
         raise ConfigurationError(f"{source.name} is both source and target; name another store")
     reader = source_of(source)
     source_of(target)
@@ -66,6 +66,10 @@ def copy(source: Address, target: Address, *, tell: Tell | None = None) -> Copie
         rejected=written.rejected,
         problems=tuple(written.problems),
     )
+
+
+def _where(address: Address) -> object:
+    return address.name if address.path is None else address.path.resolve()
 
 
 class _Run:

@@ -198,8 +198,10 @@ def test_what_cannot_work_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "to.db").exists()
     place = records.address("sqlite", tmp_path)
     records.write(place, records.operations(1))
-    with pytest.raises(ConfigurationError, match="both source and target"):
-        aicore_obs.copy_store(str(place.path), str(place.path))
+    (tmp_path / "same.db").symlink_to(place.path or tmp_path)
+    for same in (str(place.path), str(tmp_path / "same.db")):
+        with pytest.raises(ConfigurationError, match="both source and target"):
+            aicore_obs.copy_store(str(place.path), same)
     with pytest.raises(StoreError, match="postgresql"):
         aicore_obs.copy_store(place, "postgresql://nobody@localhost:1/none?connect_timeout=1")
 
