@@ -201,6 +201,8 @@ def reporting(collector: LlmOperationCollector, frame: pl.DataFrame) -> None:
     reports.usage(Path("calls.db"), period=(datetime.date(2026, 1, 1), datetime.date(2026, 1, 31)))
     reports.cost(frame, perod="last_month")  # type: ignore[call-arg]
     reports.cost(5)  # type: ignore[arg-type]
+
+
 def exchange(collector: LlmOperationCollector) -> None:
     exported = aicore_obs.export_operations("calls.parquet", {"provider": "acme"}, store="calls.db", overwrite=True)
     assert_type(exported.operations, int)
