@@ -30,8 +30,12 @@ from aicore_obs.settings import parse_size
 from aicore_obs.waiting import journal_directories
 
 T = TypeVar("T")
-# What is deleted between two looks at the size of a store that is to fit.
-STEP_ROWS = 1_000
+# What is deleted between two looks at the size of a store that is to fit: at first, at least, at most.
+FIRST_ROWS = 100
+FEWEST_ROWS = 20
+MOST_ROWS = 50_000
+# Empty tables and indices take about a tenth of a megabyte.
+LEAST_BYTES = 1_000_000
 # Longer than any deletion takes; a database that does not answer is noticed by its own limits.
 _TIMEOUT_S = 7 * 86_400.0
 _AGE = re.compile(r"(\d+)([mhdw])")
@@ -126,6 +130,11 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
         max_bytes = None if options.get("max_bytes") is None else parse_size("max_bytes", options["max_bytes"])
         if not (filter_values(query) or max_bytes is not None or options.get("everything")):
             raise FilterError("nothing says what is to go: give a filter or an age, or everything=True (--everything)")
+        if max_bytes is not None and max_bytes < LEAST_BYTES:
+            raise ConfigurationError(
+                f"max_bytes={options['max_bytes']!r}: the empty tables take a part of that, and everything would go; "
+                f"{LEAST_BYTES:,} is the least"
+            )
         if max_bytes is not None and said.get("dry_run"):
             raise ConfigurationError("max_bytes: how much must go is known only when it has gone; no dry run")
         return cls(query=query, max_bytes=max_bytes, **said)
@@ -184,18 +193,34 @@ async def _to_fit(
     place: Address, pruner: Pruner, asked: _Asked, max_bytes: int, tell: Callable[[int], object]
 ) -> Pruned:
     """Let the oldest go, step by step, until the store fits."""
-    found = Pruned()
-    while (used := await pruner.used_bytes()) is None or used > max_bytes:
-        if used is None:
-            raise ConfigurationError(f"{place.name}: only a SQLite store is pruned down to a size")
-        until = await pruner.oldest(asked.query, STEP_ROWS, content_only=asked.content_only)
+    found, rows = Pruned(), FIRST_ROWS
+    used = await _used(place, pruner)
+    while used > max_bytes:
+        until = await pruner.oldest(asked.query, rows, content_only=asked.content_only)
         if until is None:
             note = f"{place.name} still holds {used:,} bytes, and nothing more of what may go"
             return msgspec.structs.replace(found, notes=(note,))
         query = msgspec.structs.replace(asked.query, end=until, end_exclusive=False)
-        found = found.and_also(await pruner.delete(_deletion(asked, query), lambda _: None))
+        gone = await pruner.delete(_deletion(asked, query), lambda _: None)
+        found = found.and_also(gone)
         tell(found.operations)
+        before, used = used, await _used(place, pruner)
+        rows = _next_rows(gone.operations, before - used, used - max_bytes)
     return found
+
+
+async def _used(place: Address, pruner: Pruner) -> int:
+    used = await pruner.used_bytes()
+    if used is None:
+        raise ConfigurationError(f"{place.name}: only a SQLite store is pruned down to a size")
+    return used
+
+
+def _next_rows(gone: int, freed: int, wanted: int) -> int:
+    """Return how many rows to delete next, after so many have freed so much: somewhat less than seems to be needed."""
+    if freed <= 0:
+        return max(FEWEST_ROWS, gone * 2)
+    return max(FEWEST_ROWS, min(MOST_ROWS, gone * wanted * 9 // (freed * 10)))
 
 
 def _deletion(asked: _Asked, query: Filter) -> Deletion:

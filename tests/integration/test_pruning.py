@@ -166,15 +166,18 @@ def test_a_store_is_brought_down_to_a_size(tmp_path: Path) -> None:
             collector.prune(max_bytes="1MB")
     found = prune(store="calls.db", max_bytes="5MB")
     assert 0 < found.operations < 120 * 28
-    assert (tmp_path / "calls.db").stat().st_size < 5_200_000
+    # One day of both users is about half a megabyte, and a day goes as a whole.
+    assert 4_000_000 < (tmp_path / "calls.db").stat().st_size < 5_200_000
     frame = LlmOperationCollector.polars_from_db(f"sqlite:///{tmp_path}/calls.db")
     assert frame.height + found.operations == 120 * 28
     days = frame["timestamp"].dt.day().unique().to_list()
     assert days == list(range(days[0], 29))
-    left = prune(store="calls.db", max_bytes=1, user_id="me")
+    left = prune(store="calls.db", max_bytes="1MB", user_id="nobody")
     assert "nothing more of what may go" in left.notes[0]
     with pytest.raises(ConfigurationError, match="no dry run"):
-        prune(store="calls.db", max_bytes=1, dry_run=True)
+        prune(store="calls.db", max_bytes="1MB", dry_run=True)
+    with pytest.raises(ConfigurationError, match="everything would go"):
+        prune(store="calls.db", max_bytes=100_000)
 
 
 @pytest.mark.parametrize("kind", ["json", "sqlite", "postgresql"])
@@ -249,6 +252,19 @@ def test_writers_go_on_meanwhile(tmp_path: Path) -> None:
         assert collector.flush()
         assert collector.stats().sinks[place.name].last_error is None
         assert records.kept_ids(place) == sorted(filter(None, ids))
+
+
+def test_a_strangers_database_is_left_alone(tmp_path: Path) -> None:
+    """No tables of ours are made only to delete from them; the command says so in one line."""
+    with contextlib.closing(sqlite3.connect("theirs.db")) as connection:
+        connection.execute("CREATE TABLE somebody_elses (n)")
+    for more in ("--dry-run", "--yes"):
+        done = _run("theirs.db", "--user-id", "me", more)
+        assert (done.exit_code, done.stderr.count("theirs.db"), done.stderr.count("\n")) == (2, 1, 1)
+    with contextlib.closing(sqlite3.connect("theirs.db")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("somebody_elses",)]
+    with LlmOperationCollector(db_url=f"sqlite:///{tmp_path}/calls.db") as collector:
+        assert collector.prune(user_id="me").operations == 0
 
 
 def test_the_command_asks_and_prints_a_receipt(tmp_path: Path) -> None:

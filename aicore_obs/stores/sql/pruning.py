@@ -18,7 +18,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from aicore_obs.errors import StoreError, StoreNotFoundError
+from aicore_obs.errors import AicoreObsError, StoreError, StoreNotFoundError
 from aicore_obs.model.deletion import Deletion, Pruned
 from aicore_obs.model.filter import Filter
 from aicore_obs.protocols import Address
@@ -137,6 +137,9 @@ class SqlPruner:
 def _translated(name: str) -> Iterator[None]:
     try:
         yield
+    except AicoreObsError:
+        # Some are an OSError too.
+        raise
     except (sa.exc.SQLAlchemyError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         words = " ".join(str(cause).split()) or type(cause).__name__
