@@ -155,8 +155,10 @@ async def _prepare(raw: aiosqlite.Connection, *, path: Path, sync: bool) -> None
                 reraise=True,
             ):
                 with attempt:
-                    # Of an empty file only: one that is there keeps what it has until it is vacuumed as a whole.
-                    await raw.execute_fetchall("PRAGMA auto_vacuum=INCREMENTAL")
+                    # Of an empty file only: one that is there keeps what it has until it is vacuumed as a whole, and
+                    # the question alone takes the write lock.
+                    if path.stat().st_size == 0:
+                        await raw.execute_fetchall("PRAGMA auto_vacuum=INCREMENTAL")
                     await raw.execute_fetchall("PRAGMA journal_mode=WAL")
             await raw.execute_fetchall(f"PRAGMA synchronous={'FULL' if sync else 'NORMAL'}")
         except sqlite3.DatabaseError as error:

@@ -55,7 +55,7 @@ class SqliteSpace:
         driver = await _driver(connection)
         is_incremental = await _pragma(driver, "auto_vacuum") != 0
         if all_of_it:
-            # Converts the file too: the connection asked for auto_vacuum when it was opened.
+            # Said before the whole is rewritten, so that the file is like a new one from then on.
             await driver.execute_fetchall("PRAGMA auto_vacuum=INCREMENTAL")
             await driver.execute_fetchall("VACUUM")
         elif is_incremental:
