@@ -42,8 +42,8 @@ class Options(TypedDict, total=False):
     present.
     """
 
-    by: str | Iterable[str]
-    period: str | date | Sequence[date] | None
+    by: str | Iterable[str] | None
+    period: str | date | Sequence[date | str] | None
     tz: str
     filters: Mapping[str, Any] | None
     now: datetime | None
@@ -120,6 +120,9 @@ def compare(
     ``a`` and ``b`` are filters: ``{"model": "gpt-4o"}``. What ``filters`` says holds for both. See :func:`cost`.
     """
     _no_groups("compare", options)
+    for name, side in (("a", a), ("b", b)):
+        if not isinstance(side, Mapping | None):
+            raise ConfigurationError(f"{name}={side!r}: filters are needed, such as {{'model': 'gpt-4o'}}")
     common = options.get("filters") or {}
     rest: dict[str, Any] = {name: value for name, value in options.items() if name != "filters"}
     sides = [_question(source, **rest, filters={**common, **(side or {})}) for side in (a, b)]

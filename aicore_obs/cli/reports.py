@@ -238,10 +238,11 @@ def _say_total(frame: Any) -> None:
     screen.say(f"Total: {usd(total if known else None, at_least=bounded and bool(known))} USD, {operations}")
     without = sum(row["unpriced"] for row in rows)
     if without:
-        tokens = sum(row["unpriced_tokens"] or 0 for row in rows)
+        counts = [row["unpriced_tokens"] for row in rows if row["unpriced_tokens"] is not None]
+        tokens = screen.counted(sum(counts), "token") if counts else "tokens unknown"
         screen.say(
             f"Without a price, and not in that sum: {screen.counted(without, 'operation')}, "
-            f"{screen.counted(tokens, 'token')} (`aicore-obs unpriced` says why)"
+            f"{tokens} (`aicore-obs unpriced` says why)"
         )
     partly = sum(row["partly_priced"] for row in rows)
     if partly:

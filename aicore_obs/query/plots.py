@@ -27,6 +27,8 @@ def plot(report: pl.DataFrame, *, measure: str | None = None) -> alt.Chart:
     Raises:
         ConfigurationError: the frame has no such number, or it is no report.
     """
+    if not isinstance(report, pl.DataFrame):
+        raise ConfigurationError(f"{type(report).__name__} is no report: the frame that one returned is needed")
     drawn = _measure(report, measure)
     units = [name for name in UNITS if name in report.columns]
     groups = [name for name in report.columns[: _first_number(report)] if name not in units]

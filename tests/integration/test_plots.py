@@ -79,6 +79,8 @@ def test_the_measure(store: Path) -> None:
     assert chart["encoding"]["y"]["field"] == "p50_ms"
     with pytest.raises(ConfigurationError, match=r"measure='p51': it is one of .*p50_ms"):
         reports.plot(reports.latency(store), measure="p51")
+    with pytest.raises(ConfigurationError, match="str is no report"):
+        reports.plot("a.db")  # type: ignore[arg-type]
 
 
 def test_a_report_of_nothing_is_an_empty_picture(store: Path) -> None:

@@ -356,6 +356,10 @@ def test_other_bad_input(place: Address, tmp_path: Path) -> None:
         reports.top(place, by="model")
     with pytest.raises(ConfigurationError, match=r"seed=0\.5"):
         reports.compare(place, seed=0.5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="a='model=x'"):
+        reports.compare(place, "model=x")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="now="):
+        reports.cost(place, period="today", now=NOW.replace(tzinfo=None))
     with pytest.raises(TypeError, match="perod"):
         reports.cost(place, perod="today")  # type: ignore[call-arg]
 

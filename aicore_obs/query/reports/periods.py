@@ -28,7 +28,7 @@ CHOICES = (
 )
 _ROLLING = re.compile(r"last_([1-9][0-9]{0,5})_(hour|day)s?")
 _WRITTEN = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
-When = str | date | Sequence[date] | None
+When = str | date | Sequence[date | str] | None
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -84,8 +84,7 @@ def _named(word: str, zone: ZoneInfo, now: datetime) -> Period | None:
         length = timedelta(**{f"{rolling[2]}s": int(rolling[1])})
         return _of_length(now - length, now)
     if ".." in word:
-        first, last = word.split("..")
-        return _given((date.fromisoformat(first), date.fromisoformat(last)), zone)
+        return _given(word.split(".."), zone)
     written = _WRITTEN.fullmatch(word)
     if written is None:
         return None
@@ -94,15 +93,22 @@ def _named(word: str, zone: ZoneInfo, now: datetime) -> Period | None:
     return _whole(unit, date(year or 1, month or 1, day or 1), zone)
 
 
-def _given(period: date | Sequence[date], zone: ZoneInfo) -> Period | None:
+def _given(period: date | Sequence[date | str], zone: ZoneInfo) -> Period | None:
     if isinstance(period, date):
         return None if isinstance(period, datetime) else _whole("day", period, zone)
-    start, end = period
+    start, end = (_read(one) for one in period)
     if isinstance(start, datetime) and isinstance(end, datetime):
         return _of_length(_aware(start, zone), _aware(end, zone))
     if isinstance(start, datetime) or isinstance(end, datetime):
         return None
     return _of_length(_midnight(start, zone), _midnight(end + timedelta(days=1), zone))
+
+
+def _read(when: date | str) -> date:
+    """Return a date or a time, given as one or as ISO text."""
+    if isinstance(when, str):
+        return date.fromisoformat(when) if len(when) <= 10 else datetime.fromisoformat(when)
+    return when
 
 
 def _of_length(start: datetime, end: datetime) -> Period | None:

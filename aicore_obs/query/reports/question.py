@@ -86,7 +86,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 def question_of(
     frame: pl.LazyFrame | pl.DataFrame,
     *,
-    by: str | Iterable[str] = (),
+    by: str | Iterable[str] | None = None,
     period: When = None,
     tz: str = "UTC",
     filters: Mapping[str, Any] | None = None,
@@ -98,6 +98,8 @@ def question_of(
         ConfigurationError: a group, period or time zone that does not exist.
         FilterError: a filter that does not exist, or that a frame cannot answer.
     """
+    if now is not None and (not isinstance(now, datetime) or now.tzinfo is None):
+        raise ConfigurationError(f"now={now!r}: a time with a zone is needed")
     zone = zone_of(tz)
     lazy = frame.lazy()
     schema = lazy.collect_schema()
@@ -110,7 +112,7 @@ def question_of(
     question = Question(
         frame=filtered(lazy, filters or {}, schema),
         columns=frozenset(schema),
-        groups=groups_of(by, schema, tz=tz),
+        groups=groups_of(() if by is None else by, schema, tz=tz),
         period=asked,
     )
     if asked is not None:
