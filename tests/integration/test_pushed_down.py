@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from aicore_obs import reports
 from aicore_obs.model.cost import Cost
-from aicore_obs.protocols import Address
+from aicore_obs.protocols import Address, StoreOptions
 from aicore_obs.query import predicates
 from aicore_obs.query.reader import read_frame
 from aicore_obs.query.scan import scan
@@ -216,3 +218,24 @@ def test_long_predicates_are_answered(tmp_path: Path) -> None:
     for number in range(1, 300):
         long |= col("latency_ms") == number
     assert query(long).height == 30
+
+
+def test_a_store_without_costs_is_asked_all_the_same(tmp_path: Path, sqlite_log: Log) -> None:
+    """A database of version 1 has no such columns: what a predicate says of them is tried on nulls."""
+    path = tmp_path / "v1.db"
+    dump = Path(__file__).parents[1] / "fixtures" / "stores" / "v0001.sqlite.sql"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(dump.read_text(encoding="utf-8"))
+    address = Address(kind="sqlite", name=f"sqlite:{path}", path=path, options=StoreOptions())
+    everything = read_frame(address, {})
+    for predicate in (
+        col("cost_usd") > 0,
+        col("cost_usd").is_null() & col("model").is_not_null(),
+        col("cost_reason") == "not priced",
+        col("priced_model").is_null() | (col("model") == "x"),
+    ):
+        assert ask(address)(predicate).equals(everything.filter(predicate))
+        assert "cost" not in where(sqlite_log)
+    for report in ("cost", "usage", "unpriced", "sessions", "top", "latency", "errors"):
+        getattr(reports, report)(path, filters={"min_tokens": 0})
+    assert reports.cost(path).select("cost_usd", "unpriced").rows() == [(None, everything.height)]
