@@ -16,7 +16,11 @@ from polars.io.plugins import register_io_source
 from aicore_obs.model.filter import Filter
 from aicore_obs.protocols import Address, Reader
 from aicore_obs.query.predicates import read_predicate
-from aicore_obs.query.reader import BATCH_ROWS, columns_of, open_reader
+from aicore_obs.query.reader import columns_of, open_reader
+
+# Few, since Polars stops asking when it has enough: the first five rows of 200,000 with all columns, after a predicate,
+# came in 0.35 s, by batches of 50,000 in 9.9 s. Reading everything takes no longer for it.
+BATCH_ROWS = 2_000
 
 
 def scan(

@@ -239,3 +239,20 @@ def test_a_store_without_costs_is_asked_all_the_same(tmp_path: Path, sqlite_log:
     for report in ("cost", "usage", "unpriced", "sessions", "top", "latency", "errors"):
         getattr(reports, report)(path, filters={"min_tokens": 0})
     assert reports.cost(path).select("cost_usd", "unpriced").rows() == [(None, everything.height)]
+
+
+def test_nothing_is_read_past_the_rows_that_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rows after a predicate take one batch or two, and the database stops there."""
+    heights: list[int] = []
+    frame = sqlite_reader.Shape.frame
+
+    def noted(self: Any, raw: pl.DataFrame, columns: Any) -> pl.DataFrame:
+        heights.append(raw.height)
+        return frame(self, raw, columns)
+
+    monkeypatch.setattr("aicore_obs.query.scan.BATCH_ROWS", 3)
+    monkeypatch.setattr(sqlite_reader.Shape, "frame", noted)
+    address = write_sqlite(tmp_path / "a.db", RECORDS)
+    found = scan(address, {}).filter(col("latency_ms") > 1).head(2).collect()
+    assert found["latency_ms"].to_list() == [2.0, 3.0]
+    assert sum(heights) < len(RECORDS)
