@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from aicore_obs.exchange import export_operations as export_operations
     from aicore_obs.exchange import import_records as import_records
     from aicore_obs.model.budget import Budget as Budget
+    from aicore_obs.observer.patching import instrument as instrument
+    from aicore_obs.observer.patching import uninstrument as uninstrument
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
     from aicore_obs.pipeline.stats import Stats as Stats
     from aicore_obs.pricing.book import PriceBook as PriceBook
@@ -58,10 +60,12 @@ _HOMES = {
     "get_collector": "default",
     "import_records": "exchange",
     "prune": "pruning",
+    "instrument": "observer.patching",
     "read_statement": "reconciliation",
     "reconcile": "reconciliation",
     "recost": "recosting",
     "suppress": "context",
+    "uninstrument": "observer.patching",
 }
 
 __all__ = [
@@ -85,11 +89,13 @@ __all__ = [
     "get_collector",
     "import_records",
     "prune",
+    "instrument",
     "read_statement",
     "reconcile",
     "recost",
     "reports",
     "suppress",
+    "uninstrument",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 from aicore_obs.addresses import check_place, file_address
 from aicore_obs.assembly import CollectorOptions, ask_store, checked, places, road_key, road_options, store_options
 from aicore_obs.budgets import Spending
-from aicore_obs.capture.fields import RecordOptions, check_parameters, positional
+from aicore_obs.capture.fields import RecordOptions, check_parameters
 from aicore_obs.capture.plain import snapshot
 from aicore_obs.capture.record import Capture, Captured
 from aicore_obs.context import is_suppressed
@@ -33,6 +33,7 @@ from aicore_obs.reading import DATABASES, OnClassOrInstance, open_collectors, pl
 from aicore_obs.reading import ask as ask_reader
 from aicore_obs.settings import chosen, from_environment
 from aicore_obs.timed import TimedOperation
+from aicore_obs.watching import Watching
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,6 +110,7 @@ class LlmOperationCollector:
             self._road_key = road_key(asked, options, self._book)
             self._road = roads.acquire(self._road_key, lambda: road_for(asked))
             open_collectors.add(self)
+        self.watching = Watching(self._capture, self._spending, self._road)
 
     # -- recording -------------------------------------------------------------------------------------------------
 
@@ -161,13 +163,8 @@ class LlmOperationCollector:
 
     def offer_completion(self, completion_args: Any, *args: Any, **options: Any) -> str | None:
         """Do as :meth:`record_completion`, but never wait and never raise ``JournalFull``: for watchers of others."""
-        captured = self._captured(completion_args, *positional(*args, **options))
-        if captured is None or self._road is None:
-            return None
-        if not self._road.offer(captured.line):
-            return None
-        self._spending.note(captured.line)
-        return captured.id
+        captured = self.watching.operation(completion_args, *args, **options)
+        return None if captured is None else captured.id
 
     def operation(
         self,

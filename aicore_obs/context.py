@@ -5,15 +5,19 @@ Context is per task and per thread (``contextvars``); it is read on the caller's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from contextvars import ContextVar, Token
-from typing import Any, Self
+from contextvars import ContextVar, Token, copy_context
+from functools import wraps
+from typing import Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
 from aicore_obs.errors import UnknownParameterError
 from aicore_obs.guard import as_text, attempt
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +29,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     experiment_id: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
+    parent_id: str | None = None
     workspace: str | None = None
     agent_id: str | None = None
     action_id: str | None = None
@@ -47,6 +52,31 @@ def current() -> Context:
 def is_suppressed() -> bool:
     """Return whether recording is off here: we are inside our own delivery, or inside :func:`suppress`."""
     return _suppressed.get()
+
+
+def enter(context: Context) -> Token[Context]:
+    """Make ``context`` that of this task or thread; for doors, which leave it again with :func:`leave`."""
+    return _current.set(context)
+
+
+def leave(token: Token[Context]) -> None:
+    """Bring back the context that was there before :func:`enter`."""
+    _current.reset(token)
+
+
+def carried(work: Callable[P, T]) -> Callable[P, T]:
+    """Return ``work`` as a function that runs in the context of now, on whatever thread it is called.
+
+    For threads and executors, which start without one: ``pool.submit(carried(work), …)``.
+    """
+    context = copy_context()
+
+    @wraps(work)
+    def in_context(*args: P.args, **kwargs: P.kwargs) -> T:
+        # A copy each time: one context cannot be entered by two threads at once.
+        return context.copy().run(work, *args, **kwargs)
+
+    return in_context
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def derive(operation: Operation) -> Derived | None:
                 named = description = server.provider
                 request = description.read_request(raw)
     response, source = _read_response(operation, request, named)
-    if request == _NO_REQUEST and response == _NO_RESPONSE:
+    if request == _NO_REQUEST and response == _NO_RESPONSE and operation.stream_state is None:
         return None
     return Derived(
         model=request.model or response.model,
@@ -56,6 +56,7 @@ def derive(operation: Operation) -> Derived | None:
         response_id=response.id,
         server_address=server.address,
         finish_reason=response.finish_reason,
+        stream_state=operation.stream_state,
         temperature=request.temperature,
         max_tokens=request.max_tokens,
         usage=settled(response.usage) if response.usage is not NO_USAGE else NO_USAGE,

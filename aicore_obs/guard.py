@@ -37,6 +37,18 @@ def attempt(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outco
         return Outcome(error=error)
 
 
+def attempt_briefly(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
+    """Do as :func:`attempt`, and keep of an error no more than what it says.
+
+    An error that is held by a frame that it leads to is garbage that goes late, and everything with it that the frames
+    of its callers hold: on a caller's thread that is the application's own.
+    """
+    outcome = attempt(work, *args, **kwargs)
+    if outcome.error is not None:
+        outcome.error.__traceback__ = None
+    return outcome
+
+
 def attempt_all(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
     """Do as :func:`attempt`, and let nothing pass: an exit that is raised on a thread of ours would only end that."""
     try:

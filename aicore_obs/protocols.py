@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -199,7 +199,8 @@ class Provider(Protocol):
     """A description of one provider: how to read its request and its response from JSON. No mechanics, no I/O.
 
     A reader takes raw JSON of any shape, never raises for a shape that it does not know, and reports nothing that the
-    JSON does not say. A module with these names is one.
+    JSON does not say. A module with these names is one. One whose SDK is instrumented has ``hooks`` besides, a tuple of
+    :class:`Hook`.
     """
 
     name: str
@@ -214,6 +215,46 @@ class Provider(Protocol):
 
     def read_text(self, raw: bytes) -> str | None:
         """Return the text that the model wrote, None when the body has none."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call of an SDK asks for, read off its arguments: ``api`` in the words of the SDK's users."""
+
+    api: str
+    request: dict[str, Any]
+    operation_type: str = "completion"
+    base_url: str | None = None
+
+
+class Carrier(msgspec.Struct, frozen=True):
+    """What carries an answer that is still to come: an HTTP response, and the attribute of the SDK's iterator.
+
+    ``is_read``: the body is there already. Without ``items`` the reader has the response itself in hand.
+    """
+
+    http: Any
+    items: str | None = None
+    is_read: bool = False
+
+
+class Hook(msgspec.Struct, frozen=True, kw_only=True):
+    """One function of an SDK that every call of a model passes exactly once, whatever its shape; told, not done.
+
+    ``read_call`` gets the instance and the arguments, and returns None for what is no call of a model. ``carrier`` gets
+    what the function returned, and returns None where that is the answer itself, or a generator of its parts. It may
+    raise; then the call is not recorded. ``parameters`` are names that the function must have: an SDK that has changed
+    is left alone. ``before_tokens`` are marks of the events of a stream that come before the first token.
+    """
+
+    package: str
+    module: str
+    function: str
+    tested: str
+    parameters: tuple[str, ...]
+    read_call: Callable[[Any, tuple[Any, ...], dict[str, Any]], Asked | None]
+    carrier: Callable[[Any], Carrier | None] = lambda _: None
+    is_async: bool = False
+    before_tokens: tuple[bytes, ...] = ()
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import re
+import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,3 +40,18 @@ def run_block(block: CodeBlock, namespace: dict[str, Any], *, page: Path) -> Non
     outcome = eval(code, namespace)
     if inspect.iscoroutine(outcome):
         asyncio.run(outcome)
+
+
+def indented_blocks(page: str) -> list[CodeBlock]:
+    """Return the literal blocks of a reStructuredText page (after a line that ends in ``::``), in order."""
+    lines = page.splitlines()
+    blocks = []
+    for number, line in enumerate(lines):
+        if line.endswith("::") and not line.startswith(".."):
+            begin = number + 1
+            end = begin
+            while end < len(lines) and (not lines[end].strip() or lines[end].startswith("    ")):
+                end += 1
+            code = textwrap.dedent("\n".join(lines[begin:end])) + "\n"
+            blocks.append(CodeBlock("text", code, begin + 1))
+    return blocks

@@ -32,6 +32,7 @@ class RecordOptions(TypedDict, total=False):
     extras: Mapping[str, Any] | None
     timestamp: datetime | str | float | None
     time_to_first_token_ms: float | None
+    stream_state: str | None
     api: str | None
     session_id: str | None
     run_id: str | None
@@ -191,6 +192,7 @@ _CHECKS: dict[str, Callable[[str, Any, dict[str, Any]], Any]] = {
     "extras": _extras,
     "timestamp": _timestamp,
     "time_to_first_token_ms": quantity_of,
+    "stream_state": text_of,
     "api": text_of,
     "session_id": text_of,
     "run_id": text_of,

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from aicore_obs.capture.scrub import scrub
-from aicore_obs.guard import attempt
+from aicore_obs.guard import attempt_briefly
 
 MAX_DEPTH = 64
 MAX_REPR = 10_000
@@ -37,10 +37,10 @@ def encode_hook(value: Any) -> Any:
         TypeError: nobody knows it, or it holds NaN: the slow road keeps it, and marks it.
     """
     if _is_pydantic(value):
-        text = attempt(_pydantic_json, value).value
+        text = attempt_briefly(_pydantic_json, value).value
         if text is not None:
             return msgspec.Raw(text)
-    outcome = attempt(_converted, value)
+    outcome = attempt_briefly(_converted, value)
     if outcome.error is not None or holds_nan(outcome.value):
         raise TypeError("no JSON, or NaN inside") from outcome.error
     return outcome.value
@@ -72,7 +72,7 @@ def to_plain(value: Any) -> tuple[Any, Changes]:
 
 def snapshot(value: Any) -> Any:
     """Return a copy as plain data, so that a later change of ``value`` changes nothing; never raises."""
-    text = attempt(msgspec.json.encode, value, enc_hook=encode_hook).value
+    text = attempt_briefly(msgspec.json.encode, value, enc_hook=encode_hook).value
     if text is None or holds_nan(value):
         return to_plain(value)[0]
     return msgspec.json.decode(text)
@@ -113,7 +113,7 @@ class _Walk:
         if value is None or value is True or value is False:
             return value
         # Objects that stand for others may raise when they are only asked what they are.
-        outcome = attempt(self._known_kind, value, depth)
+        outcome = attempt_briefly(self._known_kind, value, depth)
         return outcome.value if outcome.error is None else self._as_repr(value)
 
     def _known_kind(self, value: Any, depth: int) -> Any:
@@ -130,17 +130,17 @@ class _Walk:
 
     def _compound(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
-            items = attempt(lambda: list(value.items())).value
+            items = attempt_briefly(lambda: list(value.items())).value
             return self._as_repr(value) if items is None else self._mapping(items, depth)
         if isinstance(value, list | tuple | Set):
-            parts = attempt(lambda: list(value)).value
+            parts = attempt_briefly(lambda: list(value)).value
             return self._as_repr(value) if parts is None else [self.plain(part, depth) for part in parts]
         fields = _fields(value)
         if fields is not None:
             return self._mapping(fields, depth)
         # What the encoder knows (dates, UUIDs, …) becomes plain data one way, an object of a stranger another.
-        known = attempt(msgspec.to_builtins, value)
-        inner = known if known.error is None else attempt(_converted, value)
+        known = attempt_briefly(msgspec.to_builtins, value)
+        inner = known if known.error is None else attempt_briefly(_converted, value)
         return self._as_repr(value) if inner.error is not None else self.plain(inner.value, depth)
 
     def _text(self, value: str) -> str:
@@ -180,7 +180,7 @@ class _Walk:
         if isinstance(key, str):
             return self._text(key)
         # As the encoder writes them: numbers, dates, UUIDs, enums.
-        known = attempt(msgspec.to_builtins, key).value
+        known = attempt_briefly(msgspec.to_builtins, key).value
         if isinstance(known, str | int | float) and not isinstance(known, bool):
             return self._text(str(known))
         self.changes.kinds.add("keys as text")
@@ -203,7 +203,7 @@ def _fields(value: Any) -> list[tuple[str, Any]] | None:
 
 
 def _repr(value: Any) -> str:
-    text = attempt(repr, value).value
+    text = attempt_briefly(repr, value).value
     shown = text[:MAX_REPR] if isinstance(text, str) else f"<{type(value).__name__}: repr failed>"
     return scrub(shown)
 
@@ -216,7 +216,7 @@ def _converted(value: Any) -> Any:
     """
     for fits, convert in _CONVERTERS:
         if fits(value):
-            plain = attempt(convert, value)
+            plain = attempt_briefly(convert, value)
             if plain.error is None and plain.value is not value:
                 return plain.value
     raise TypeError(f"no JSON for {type(value).__name__}")
@@ -243,7 +243,7 @@ def _pydantic_json(value: Any) -> str:
 
 
 def _from_pydantic(value: Any) -> Any:
-    text = attempt(_pydantic_json, value).value
+    text = attempt_briefly(_pydantic_json, value).value
     return value.model_dump(warnings=False) if text is None else msgspec.json.decode(text)
 
 

@@ -39,6 +39,8 @@ class Operation(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False,
     api: str | None = None
     latency_ms: float | None = None
     time_to_first_token_ms: float | None = None
+    # How a stream ended, where one was watched: ``complete``, ``abandoned``, ``cancelled``, ``error``.
+    stream_state: str | None = None
     workspace: str | None = None
     agent_id: str | None = None
     action_id: str | None = None

@@ -16,7 +16,7 @@ import msgspec
 
 from aicore_obs.errors import DurabilityError
 from aicore_obs.guard import attempt, log_window
-from aicore_obs.pipeline import exits
+from aicore_obs.pipeline import exits, late
 from aicore_obs.pipeline.age import since
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.delivery import NO_DISK
@@ -182,6 +182,7 @@ class ExternalRoad(Road):
 
     def flush(self, timeout_s: float, *, patience_s: float = math.inf) -> FlushResult:
         """Wait until everything that was accepted before is delivered; no longer than ``patience_s`` for nobody."""
+        late.settle()
         if self._pid != os.getpid():
             self._begin_again()
         reached = self._wait(self._kept.mark(), time.monotonic() + timeout_s, patience_s)

@@ -18,7 +18,7 @@ import msgspec
 
 from aicore_obs.errors import DurabilityError, JournalFull, NotOpenError
 from aicore_obs.guard import log_window
-from aicore_obs.pipeline import exits
+from aicore_obs.pipeline import exits, late
 from aicore_obs.pipeline.allowance import Allowance
 from aicore_obs.pipeline.delivery import Bell, Fork
 from aicore_obs.pipeline.forks import ForkLock
@@ -119,6 +119,11 @@ class Road:
             await anyio.to_thread.run_sync(self._sync)
         return refused is None or self._refuse(refused)
 
+    def settle_soon(self) -> None:
+        """Let the writer append what came late; takes no lock."""
+        if self._portal is not None and self.is_of_this_process:
+            self._portal.call_soon(late.settle)
+
     def count_odd(self) -> None:
         """Count a record that holds a value which was not what it should be."""
         self._odd += 1
@@ -194,6 +199,7 @@ class Road:
 
         ``patience_s`` is for roads that others deliver for: how long to wait when nobody is there who does.
         """
+        late.settle()
         if self._pid != os.getpid():
             self._begin_again()
         idle = self._portal is None and self._journal.mark()[1] == 0 and not self._neighbours()
@@ -301,6 +307,7 @@ class Road:
 
     def end(self, timeout_s: float) -> None:
         """At the interpreter's exit: close; what is recorded later still, by others' exit handlers, is journaled."""
+        late.give_up_all()
         self.close(timeout_s)
         self._writes = False
         self._closed = False

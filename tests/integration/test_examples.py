@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 import aicore_obs
-from examples import fastapi_app
+from examples import fastapi_app, observed_chat
+from tests.model_server import model_server
+from tests.observed import observing
 from tests.web_server import served
 
 
@@ -60,3 +62,14 @@ def test_oplog_program(tmp_path: Path) -> None:
 
 
 _CAPITALS = {"Paris": "France", "Oslo": "Norway", "Rome": "Italy"}
+
+
+def test_observed_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is printed, and the stream is recorded under its session with its usage."""
+    with observing(tmp_path, monkeypatch) as collector, model_server() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        assert observed_chat.main("What colour is the sky?") == "Blue."
+        frame = collector.polars_from_db()
+    assert frame.select("api", "stream_state", "total_tokens").rows() == [("chat.completions.create", "complete", 13)]
+    assert (tmp_path / "llm_observability.json").exists()

@@ -37,6 +37,7 @@ from aicore_obs import (
 )
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
+from aicore_obs.observer import observe, observer
 from aicore_obs.protocols import Batch, Processor, Reader, Sink
 
 
@@ -267,3 +268,27 @@ async def tracing_in_tasks() -> None:
     assert_type(await oplog.db.aflag(run_id=current.id, reason="x"), int)
     assert_type([record.flags for record in await oplog.db.aquery()], list[list[oplog.Mark]])
     assert_type(await oplog.aflush(), FlushResult)
+
+
+@observe
+def traced(text: str) -> list[str]:
+    return [text]
+
+
+@observe(name="named", capture_args=False, enh_prompt=True, auto_enhance_after=3)
+async def atraced(text: str) -> int:
+    return len(text)
+
+
+async def observed() -> int:
+    session: str | None = observer.observe("name", labels={"team": "a"})
+    words: list[str] = traced("a")
+    count: int = await atraced("a")
+    labels: dict[str, str] = observer.get_labels()
+    with observer.continued(observer.traceparent()):
+        work: list[str] = observer.carried(traced)("a")
+    observer.end()
+    found: list[str] = aicore_obs.instrument()
+    aicore_obs.uninstrument()
+    print(session, words, labels, work, found)
+    return count

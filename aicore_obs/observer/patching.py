@@ -1,0 +1,221 @@
+"""This module is where SDKs are patched and given back: once, reversibly, and never to the harm of the program.
+
+It knows no SDK: where to hook and how to read a call is told by the providers' descriptions. An SDK that is imported
+later is patched then. A hook that does not fit the SDK that is there is left out, with one warning.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import wrapt
+
+from aicore_obs import context
+from aicore_obs.descriptions import registry
+from aicore_obs.guard import attempt, log_window
+from aicore_obs.observer import sessions
+from aicore_obs.observer.streams import cover_async_generator, cover_carrier, cover_generator, inside, uncover_classes
+from aicore_obs.observer.watch import Watch, read_body
+from aicore_obs.pipeline.forks import ForkLock
+from aicore_obs.protocols import Hook
+
+
+class _Patch(msgspec.Struct, frozen=True):
+    """One function that was replaced."""
+
+    owner: Any
+    name: str
+    original: Any
+    wrapper: Any
+
+
+class _State:
+    """What is patched in this process, and for whom."""
+
+    def __init__(self) -> None:
+        self.lock = ForkLock()
+        self.patches: dict[tuple[str, str], _Patch] = {}
+        # Modules whose import is waited for; wrapt has no way to stop that.
+        self.awaited: set[str] = set()
+        self.is_on = False
+        # Calls outside of sessions are recorded too.
+        self.is_always = False
+
+
+_state = _State()
+
+
+def instrument() -> list[str]:
+    """Record every call of the installed SDKs into the default collector; return the SDKs' names.
+
+    SDKs that are imported later are included. Harmless twice. :func:`uninstrument` takes it back.
+    """
+    _state.is_always = True
+    _switch_on()
+    return sorted({hook.package for _, hook in _hooks() if attempt(find_spec, hook.package).value is not None})
+
+
+def uninstrument() -> None:
+    """Give every SDK its own functions back."""
+    with _state.lock.here:
+        _state.is_on = _state.is_always = False
+        for patch in _state.patches.values():
+            # Where somebody else has put a wrapper over ours, ours stays, and only passes on.
+            if vars(patch.owner).get(patch.name) is patch.wrapper:
+                setattr(patch.owner, patch.name, patch.original)
+        _state.patches.clear()
+        uncover_classes()
+
+
+def instrument_for_sessions() -> None:
+    """Record the calls that are made inside of sessions."""
+    if not _state.is_on:
+        _switch_on()
+
+
+def _switch_on() -> None:
+    _state.is_on = True
+    for provider, hook in _hooks():
+        module = sys.modules.get(hook.module)
+        if module is not None:
+            _patch(provider, hook, module)
+        elif hook.module not in _state.awaited:
+            _state.awaited.add(hook.module)
+            wrapt.register_post_import_hook(_on_import, hook.module)
+
+
+def _hooks() -> list[tuple[str, Hook]]:
+    found = {id(one): one for one in registry().names.values()}
+    return [(one.name, hook) for one in found.values() for hook in getattr(one, "hooks", ())]
+
+
+def _on_import(module: ModuleType) -> None:
+    """Patch a module that was just imported; what goes wrong must not be the importer's."""
+    if _state.is_on:
+        for provider, hook in _hooks():
+            if hook.module == module.__name__:
+                _patch(provider, hook, module)
+
+
+def _patch(provider: str, hook: Hook, module: ModuleType) -> None:
+    outcome = attempt(_patched, provider, hook, module)
+    if outcome.error is not None:
+        found = attempt(version, hook.package.replace(".", "-")).value
+        log_window.warn(
+            f"patch {hook.package}",
+            f"{hook.package} {found or '(version unknown)'} is not what was tested ({hook.tested}): {outcome.error}; "
+            f"calls through {hook.function} are not recorded",
+        )
+
+
+def _patched(provider: str, hook: Hook, module: ModuleType) -> None:
+    """Put the wrapper in its place.
+
+    Raises:
+        LookupError: the function is not there, or has other parameters.
+    """
+    class_name, _, name = hook.function.rpartition(".")
+    owner = getattr(module, class_name) if class_name else module
+    with _state.lock.here:
+        present = _state.patches.get((hook.module, hook.function))
+        original = vars(owner).get(name)
+        if present is not None and original is present.wrapper:
+            return
+        if original is None:
+            raise LookupError(f"{hook.module} has no {hook.function}")
+        missing = set(hook.parameters) - set(inspect.signature(original).parameters)
+        if missing:
+            raise LookupError(f"{hook.function} has no parameter {', '.join(sorted(missing))}")
+        wrapper = wrapt.FunctionWrapper(original, (_async_wrapper if hook.is_async else _wrapper)(provider, hook))
+        setattr(owner, name, wrapper)
+        _state.patches[hook.module, hook.function] = _Patch(owner, name, original, wrapper)
+
+
+def _wrapper(provider: str, hook: Hook) -> Callable[..., Any]:
+    def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        watch = _begun(provider, hook, instance, args, kwargs)
+        if watch is None:
+            return wrapped(*args, **kwargs)
+        token = inside.set(True)
+        try:
+            results = [wrapped(*args, **kwargs)]
+        except BaseException as error:
+            watch.failed(error)
+            raise
+        finally:
+            inside.reset(token)
+        # Not held by this frame any more: whoever drops a stream wants it gone, also where the frame is kept.
+        return _answered(watch, results.pop())
+
+    return call
+
+
+def _async_wrapper(provider: str, hook: Hook) -> Callable[..., Any]:
+    async def awaited(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        watch = _begun(provider, hook, instance, args, kwargs)
+        if watch is None:
+            return await wrapped(*args, **kwargs)
+        token = inside.set(True)
+        try:
+            results = [await wrapped(*args, **kwargs)]
+        except BaseException as error:
+            watch.failed(error)
+            raise
+        finally:
+            # Where a call is closed by the garbage collector, that context has never set it.
+            attempt(inside.reset, token)
+        # Not held by this frame any more: whoever drops a stream wants it gone, also where the frame is kept.
+        return _answered(watch, results.pop())
+
+    def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return awaited(wrapped, instance, args, kwargs)
+
+    return call
+
+
+def _begun(provider: str, hook: Hook, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
+    """Return a call to follow, None where it is not to be recorded or cannot be."""
+    if not _state.is_on or inside.get() or context.is_suppressed():
+        return None
+    if not _state.is_always and sessions.current() is None:
+        return None
+
+    def begun() -> Watch | None:
+        asked = hook.read_call(instance, args, kwargs)
+        return None if asked is None else Watch(hook, provider, asked)
+
+    outcome = attempt(begun)
+    if outcome.error is not None:
+        log_window.warn(f"call {hook.package}", f"a call of {hook.package} is not recorded: {outcome.error!r}")
+    return outcome.value
+
+
+def _answered(watch: Watch, result: Any) -> Any:
+    """Record what came back, or see to it that it is recorded when it has come; return what the caller gets."""
+    outcome = attempt(_seen, watch, result)
+    if outcome.error is not None:
+        log_window.warn(f"answer {watch.hook.package}", f"an answer is not recorded: {outcome.error!r}")
+        return result
+    return outcome.value
+
+
+def _seen(watch: Watch, result: Any) -> Any:
+    if inspect.isgenerator(result):
+        return cover_generator(result, watch)
+    if inspect.isasyncgen(result):
+        return cover_async_generator(result, watch)
+    carrier = watch.hook.carrier(result)
+    if carrier is None:
+        watch.answered(result)
+    elif carrier.is_read:
+        watch.answered(read_body(carrier.http))
+    else:
+        cover_carrier(result, carrier, watch)
+    return result

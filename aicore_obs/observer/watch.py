@@ -1,0 +1,220 @@
+"""This module is where one call of an SDK is followed, from its arguments to its record."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from aicore_obs import context
+from aicore_obs.callsite import call_site
+from aicore_obs.capture.plain import snapshot
+from aicore_obs.default import get_collector
+from aicore_obs.descriptions import server_of
+from aicore_obs.guard import attempt, log_window
+from aicore_obs.model.ids import utc_now
+from aicore_obs.observer import sessions, tracing
+from aicore_obs.pipeline import late
+from aicore_obs.protocols import Asked, Hook
+
+COMPLETE, ABANDONED, CANCELLED, ERROR = "complete", "abandoned", "cancelled", "error"
+_CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
+
+
+class Watch:
+    """One call in progress. It is finished once; what comes later changes nothing."""
+
+    def __init__(self, hook: Hook, provider: str, asked: Asked) -> None:
+        self.hook = hook
+        self._asked = asked
+        server = server_of(asked.base_url) if asked.base_url is not None else None
+        self._provider = server.provider.name if server is not None and server.provider is not None else provider
+        where = {"base_url": asked.base_url} if asked.base_url is not None else {}
+        self._request = snapshot({**asked.request, **where})
+        self._session = sessions.current()
+        self._context = sessions.context_of(self._session, **tracing.span_ids())
+        self._site = call_site(outside=hook.package.partition(".")[0])
+        # Taken now: where garbage is collected, nothing may be asked that takes a lock.
+        self._collector = get_collector()
+        self.is_done = False
+        # True while the reader has asked for the next part: what is closed meanwhile is not given up.
+        self.is_advancing = False
+        self._started_at = utc_now()
+        self._started = time.perf_counter()
+        self._first: float | None = None
+
+    def first_token(self) -> None:
+        """Say that the first token has come; only the first call counts."""
+        if self._first is None:
+            self._first = time.perf_counter()
+
+    @property
+    def has_first_token(self) -> bool:
+        """Return whether a token has come."""
+        return self._first is not None
+
+    def answered(self, response: Any) -> None:
+        """Record a whole answer; never raises."""
+        self._finish(response, None, {})
+
+    def failed(self, error: BaseException) -> None:
+        """Record that the call raised; never raises."""
+        self._finish(None, error, {}, is_late=isinstance(error, GeneratorExit))
+
+    def ended(self, state: str, parts: Any, count: int | None, error: BaseException | None = None) -> None:
+        """Record a stream that has ended one way or another; never raises."""
+        stream = {"stream_state": state, "stream_chunks": count}
+        self._finish(parts, error, stream, is_late=state == ABANDONED)
+
+    def _finish(
+        self, response: Any, error: BaseException | None, stream: dict[str, Any], *, is_late: bool = False
+    ) -> None:
+        if self.is_done:
+            return
+        self.is_done = True
+        now = time.perf_counter()
+        outcome = attempt(self._record, response, error, stream, now, is_late)
+        if outcome.error is not None:
+            log_window.warn("instrument", f"a call of {self._asked.api} was not recorded: {outcome.error!r}")
+
+    def _record(
+        self, response: Any, error: BaseException | None, stream: dict[str, Any], now: float, is_late: bool
+    ) -> None:
+        collector = self._collector if is_late or not self._collector.is_closed else get_collector()
+        extras = {"callsite": self._site, "stream_chunks": stream.get("stream_chunks")}
+        token = context.enter(self._context)
+        try:
+            captured = collector.watching.operation(
+                self._request,
+                self._asked.operation_type,
+                self._provider,
+                response,
+                (now - self._started) * 1000,
+                is_late=is_late,
+                api=self._asked.api,
+                error=error,
+                extras={name: value for name, value in extras.items() if value is not None},
+                timestamp=self._started_at,
+                time_to_first_token_ms=(self._first - self._started) * 1000 if self._first is not None else None,
+                stream_state=stream.get("stream_state"),
+            )
+        finally:
+            context.leave(token)
+        if captured is not None:
+            sessions.keep(self._session, captured.line)
+
+
+def state_of(error: BaseException) -> str:
+    """Return how a stream ended that raised."""
+    if isinstance(error, GeneratorExit):
+        return ABANDONED
+    return CANCELLED if type(error).__name__ in _CANCELLATIONS else ERROR
+
+
+class Parts:
+    """What has come of one stream so far. ``add`` is called for each part that the reader was given."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._parts: list[Any] = []
+        late.expect(self)
+
+    def add(self, part: Any) -> None:
+        """Keep a part; the first one is taken for the first token."""
+        self._watch.first_token()
+        self._parts.append(part)
+
+    def end(self, state: str, error: BaseException | None = None) -> None:
+        """Record the stream."""
+        self._watch.ended(state, self._parts, len(self._parts), error)
+
+    def give_up(self) -> None:
+        """Record the stream as it is: nobody will read on."""
+        self.end(ABANDONED)
+
+
+class Bytes:
+    """The bytes of one HTTP response as the reader was given them: a stream of events, JSON, or something else."""
+
+    def __init__(self, watch: Watch, content_type: str, *, has_items: bool) -> None:
+        self._has_items = has_items
+        self.watch = watch
+        self._content_type = content_type
+        self._chunks: list[bytes] = []
+        self._line = b""
+        late.expect(self)
+
+    def closed(self) -> None:
+        """Record a response that its reader has closed: whole where the last event came, else given up.
+
+        Where the SDK's items are read, these tell whether all of them were.
+        """
+        tail = b"".join(self._chunks[-2:])[-4096:]
+        has_end = not self._has_items and any(mark in tail for mark in _ENDS)
+        self.end(COMPLETE if has_end else ABANDONED)
+
+    def add(self, chunk: bytes) -> None:
+        """Keep some bytes; look for the first token until it is there."""
+        self._chunks.append(chunk)
+        if not self.watch.has_first_token:
+            *lines, self._line = (self._line + chunk).split(b"\n")
+            if any(self._is_token(line) for line in lines):
+                self.watch.first_token()
+
+    def _is_token(self, line: bytes) -> bool:
+        return line.startswith(b"data:") and not any(mark in line for mark in self.watch.hook.before_tokens)
+
+    def end(self, state: str, error: BaseException | None = None) -> None:
+        """Record the response; what is no stream of events has no state when it is complete."""
+        if self.watch.is_done:
+            return
+        body = b"".join(self._chunks)
+        events = attempt(_events, body).value if self._is_stream(body) else None
+        if events is not None:
+            self.watch.ended(state, events, len(events), error)
+        elif state == COMPLETE:
+            self.watch.answered(_body(body, self._content_type))
+        else:
+            self.watch.ended(state, _body(body, self._content_type) if body else None, None, error)
+
+    def give_up(self) -> None:
+        """Record the response as it is: nobody will read on."""
+        self.end(ABANDONED)
+
+    def _is_stream(self, body: bytes) -> bool:
+        return "event-stream" in self._content_type or body.startswith((b"data:", b"event:"))
+
+
+_ENDS = (b"data: [DONE]", b"data:[DONE]", b'"message_stop"', b'"response.completed"', b'"response.failed"',
+         b'"response.incomplete"')  # fmt: skip
+
+
+def read_body(http: Any) -> Any:
+    """Return the body of a response that was read."""
+    return _body(http.content, str(http.headers.get("content-type", "")))
+
+
+def _body(body: bytes, content_type: str) -> Any:
+    if "json" in content_type or body[:1] in (b"{", b"["):
+        found = attempt(msgspec.json.decode, body)
+        if found.error is None:
+            return found.value
+    if content_type.startswith("text/"):
+        return body.decode("utf-8", "replace")
+    return {"content_type": content_type, "size_bytes": len(body)}
+
+
+def _events(body: bytes) -> list[Any]:
+    """Return the data of server-sent events; what is no JSON stays text."""
+    events = []
+    data: list[bytes] = []
+    for line in [*body.replace(b"\r\n", b"\n").split(b"\n"), b""]:
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+        elif not line and data:
+            text, data = b"\n".join(data), []
+            if text != b"[DONE]":
+                found = attempt(msgspec.json.decode, text)
+                events.append(text.decode("utf-8", "replace") if found.error is not None else found.value)
+    return events

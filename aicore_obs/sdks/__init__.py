@@ -1,0 +1,1 @@
+"""This package is where SDKs are described: where their calls pass, and how their answers come."""
