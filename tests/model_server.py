@@ -37,6 +37,8 @@ _MESSAGE_USAGE = {
     "cache_read_input_tokens": 5,
     "output_tokens": 3,
 }
+_COHERE_USAGE = {"billed_units": {"input_tokens": 11, "output_tokens": 2},
+                 "tokens": {"input_tokens": 11, "output_tokens": 2}}  # fmt: skip
 _CANDIDATE = {"content": {"parts": [{"text": "Blue."}], "role": "model"}, "finishReason": "STOP", "index": 0}
 _GOOGLE_USAGE = {"promptTokenCount": 9, "candidatesTokenCount": 2, "thoughtsTokenCount": 4, "totalTokenCount": 15}
 
@@ -146,9 +148,32 @@ def end_video(_: Json) -> Json:
     return {"name": "models/veo-3.1-generate-preview/operations/abc", "done": True, "response": answer}
 
 
+def cohere_chat(_: Json) -> Json:
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Blue."}]}
+    return {"id": "c-1", "finish_reason": "COMPLETE", "message": message, "usage": _COHERE_USAGE}
+
+
+def cohere_stream(_: Json) -> list[Json]:
+    begun = {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}}
+    said = {"message": {"content": {"text": "Blue."}}}
+    return [
+        {"type": "message-start", "id": "c-1", "delta": begun},
+        {"type": "content-delta", "index": 0, "delta": said},
+        {"type": "message-end", "id": "c-1", "delta": {"finish_reason": "COMPLETE", "usage": _COHERE_USAGE}},
+    ]
+
+
+def ollama_chat(_: Json) -> Json:
+    message = {"role": "assistant", "content": "Blue."}
+    counts = {"prompt_eval_count": 11, "eval_count": 2}
+    return {"model": "llama3", "created_at": "2026-05-24T20:48:36Z", "message": message, "done": True, **counts}
+
+
 # End of the path → the answer, and the events of the stream.
 _ANSWERS: dict[str, tuple[Any, Any]] = {
     "/chat/completions": (chat, chat_stream),
+    "/v2/chat": (cohere_chat, cohere_stream),
+    "/api/chat": (ollama_chat, None),
     "/responses": (responses, responses_stream),
     "/embeddings": (embeddings, None),
     "/messages": (messages, messages_stream),
@@ -195,6 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if "fail" in asked:
                 self._send(400, {"error": {"message": "no such model", "type": "invalid_request_error", "code": 400}})
+            elif path == "/api/chat":
+                self._send(200, whole(body))  # a stream of one line
             elif whole is None or (stream is not None and body.get("stream")):
                 self._stream(stream(body), asked)
             else:

@@ -11,10 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anthropic
+import cohere
 import groq
+import ollama
 import openai
 from google import genai
 from google.genai import types
+from mistralai.client import Mistral
 from pydantic import BaseModel
 
 from tests.model_server import ModelServer
@@ -319,3 +322,59 @@ def groq_chat_stream(server: ModelServer) -> Any:
     with groq.Groq(api_key="gsk-none", base_url=server.url, max_retries=0) as client:
         stream = client.chat.completions.create(**CHAT, stream=True)
         return type(stream), seen(list(stream))
+
+
+# -- Mistral, Cohere, Ollama -------------------------------------------------------------------------------------------
+
+MISTRAL: dict[str, Any] = {"model": "mistral-medium-latest", "messages": MESSAGES}
+COMMAND: dict[str, Any] = {"model": "command-r7b-12-2024", "messages": MESSAGES}
+LLAMA: dict[str, Any] = {"model": "llama3", "messages": MESSAGES}
+
+
+def mistral_chat(server: ModelServer) -> Any:
+    with Mistral(api_key="none", server_url=server.url) as client:
+        return seen(client.chat.complete(**MISTRAL))
+
+
+def mistral_stream(server: ModelServer) -> Any:
+    with Mistral(api_key="none", server_url=server.url) as client:
+        stream = client.chat.stream(**MISTRAL)
+        return type(stream), [seen(event.data) for event in stream]
+
+
+async def mistral_astream(server: ModelServer) -> Any:
+    async with Mistral(api_key="none", server_url=server.url) as client:
+        stream = await client.chat.stream_async(**MISTRAL)
+        return type(stream), [seen(event.data) async for event in stream]
+
+
+def cohere_chat(server: ModelServer) -> Any:
+    with cohere.ClientV2(api_key="none", base_url=server.url) as client:
+        return seen(client.chat(**COMMAND))
+
+
+def cohere_stream(server: ModelServer) -> Any:
+    with cohere.ClientV2(api_key="none", base_url=server.url) as client:
+        stream = client.chat_stream(**COMMAND)
+        return type(stream), seen(list(stream))
+
+
+async def cohere_astream(server: ModelServer) -> Any:
+    async with cohere.AsyncClientV2(api_key="none", base_url=server.url) as client:
+        return seen([event async for event in client.chat_stream(**COMMAND)])
+
+
+def ollama_chat(server: ModelServer) -> Any:
+    with ollama.Client(host=server.url) as client:
+        return seen(client.chat(**LLAMA))
+
+
+def ollama_stream(server: ModelServer) -> Any:
+    with ollama.Client(host=server.url) as client:
+        stream = client.chat(**LLAMA, stream=True)
+        return type(stream), seen(list(stream))
+
+
+async def ollama_astream(server: ModelServer) -> Any:
+    async with ollama.AsyncClient(host=server.url) as client:
+        return seen([part async for part in await client.chat(**LLAMA, stream=True)])

@@ -30,6 +30,8 @@ def cover_generator(parts: Generator[Any, Any, Any], watch: Watch) -> Generator[
     kept = Parts(watch)
 
     def cover() -> Generator[Any, Any, Any]:
+        # Only now: a generator that nobody reads has asked for nothing.
+        kept.begin()
         try:
             while True:
                 token = inside.set(True)
@@ -48,9 +50,7 @@ def cover_generator(parts: Generator[Any, Any, Any], watch: Watch) -> Generator[
         finally:
             parts.close()
 
-    covered = cover()
-    weakref.finalize(covered, kept.give_up).atexit = False
-    return covered
+    return cover()
 
 
 def cover_async_generator(parts: AsyncGenerator[Any, Any], watch: Watch) -> AsyncGenerator[Any, Any]:
@@ -58,6 +58,8 @@ def cover_async_generator(parts: AsyncGenerator[Any, Any], watch: Watch) -> Asyn
     kept = Parts(watch)
 
     async def cover() -> AsyncGenerator[Any, Any]:
+        # Only now: a generator that nobody reads has asked for nothing.
+        kept.begin()
         try:
             while True:
                 token = inside.set(True)
@@ -76,9 +78,7 @@ def cover_async_generator(parts: AsyncGenerator[Any, Any], watch: Watch) -> Asyn
         finally:
             await parts.aclose()
 
-    covered = cover()
-    weakref.finalize(covered, kept.give_up).atexit = False
-    return covered
+    return cover()
 
 
 def cover_carrier(result: Any, carrier: Carrier, watch: Watch) -> None:

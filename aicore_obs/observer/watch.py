@@ -118,6 +118,9 @@ class Parts:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._parts: list[Any] = []
+
+    def begin(self) -> None:
+        """Say that the stream is being read: from now on it may be given up."""
         late.expect(self)
 
     def add(self, part: Any) -> None:

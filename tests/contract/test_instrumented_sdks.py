@@ -80,6 +80,15 @@ SHAPES: list[tuple[Any, Kept | None]] = [
     (calls.agenerate_stream, Kept("google", GENERATE_STREAM, 15, "complete")),
     (calls.groq_chat, Kept("groq", CHAT, 13)),
     (calls.groq_chat_stream, Kept("groq", CHAT, None, "complete")),
+    (calls.mistral_chat, Kept("mistral", "chat.complete", 13)),
+    (calls.mistral_stream, Kept("mistral", "chat.stream", None, "complete")),
+    (calls.mistral_astream, Kept("mistral", "chat.stream", None, "complete")),
+    (calls.cohere_chat, Kept("cohere", "chat", 13)),
+    (calls.cohere_stream, Kept("cohere", "chat_stream", 13, "complete")),
+    (calls.cohere_astream, Kept("cohere", "chat_stream", 13, "complete")),
+    (calls.ollama_chat, Kept("ollama", "chat", 13)),
+    (calls.ollama_stream, Kept("ollama", "chat", 13, "complete")),
+    (calls.ollama_astream, Kept("ollama", "chat", 13, "complete")),
 ]
 
 
