@@ -18,6 +18,7 @@ import msgspec
 import wrapt
 
 from aicore_obs import context
+from aicore_obs.default import get_collector
 from aicore_obs.descriptions import registry
 from aicore_obs.guard import attempt, log_window
 from aicore_obs.observer import sessions
@@ -25,6 +26,7 @@ from aicore_obs.observer.streams import cover_async_generator, cover_carrier, co
 from aicore_obs.observer.watch import Watch, read_body
 from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.protocols import Hook
+from aicore_obs.settings import from_environment
 
 
 class _Patch(msgspec.Struct, frozen=True):
@@ -55,8 +57,16 @@ _state = _State()
 def instrument() -> list[str]:
     """Record every call of the installed SDKs into the default collector; return the SDKs' names.
 
-    SDKs that are imported later are included. Harmless twice. :func:`uninstrument` takes it back.
+    SDKs that are imported later are included. Harmless twice. :func:`uninstrument` takes it back. Does nothing where
+    ``AICORE_OBS_ENABLED=0``.
+
+    Raises:
+        ConfigurationError: there can be no default collector.
     """
+    if not from_environment().enabled:
+        return []
+    # Made now: what cannot work is said here, and no call waits for it.
+    get_collector()
     _state.is_always = True
     _switch_on()
     return sorted({hook.package for _, hook in _hooks() if attempt(find_spec, hook.package).value is not None})

@@ -82,6 +82,18 @@ def test_a_reader_that_fails_disturbs_no_call(
         assert collector.stats().offered == 0
 
 
+def test_switched_off(server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With AICORE_OBS_ENABLED=0 no SDK is touched."""
+    import openai
+
+    monkeypatch.setenv("AICORE_OBS_ENABLED", "0")
+    before = vars(openai._base_client.SyncAPIClient)["request"]
+    with observing(tmp_path, monkeypatch):
+        assert aicore_obs.instrument() == []
+        assert vars(openai._base_client.SyncAPIClient)["request"] is before
+    assert not list(tmp_path.iterdir())
+
+
 PROGRAM = """
 import sys
 import aicore_obs
