@@ -169,10 +169,18 @@ def ollama_chat(_: Json) -> Json:
     return {"model": "llama3", "created_at": "2026-05-24T20:48:36Z", "message": message, "done": True, **counts}
 
 
+def converse(_: Json) -> Json:
+    message = {"role": "assistant", "content": [{"text": "Blue."}]}
+    usage = {"inputTokens": 11, "outputTokens": 2, "totalTokens": 13}
+    return {"output": {"message": message}, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 7}}
+
+
 # End of the path → the answer, and the events of the stream.
 _ANSWERS: dict[str, tuple[Any, Any]] = {
     "/chat/completions": (chat, chat_stream),
     "/v2/chat": (cohere_chat, cohere_stream),
+    "/converse": (converse, None),
+    "/invoke": (converse, None),
     "/api/chat": (ollama_chat, None),
     "/responses": (responses, responses_stream),
     "/embeddings": (embeddings, None),
@@ -235,6 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
         text = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
+        self.send_header("x-amzn-bedrock-input-token-count", "11")
+        self.send_header("x-amzn-bedrock-output-token-count", "2")
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)

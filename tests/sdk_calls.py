@@ -7,10 +7,13 @@ with and without instrumentation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anthropic
+import boto3
 import cohere
 import groq
 import ollama
@@ -378,3 +381,30 @@ def ollama_stream(server: ModelServer) -> Any:
 async def ollama_astream(server: ModelServer) -> Any:
     async with ollama.AsyncClient(host=server.url) as client:
         return seen([part async for part in await client.chat(**LLAMA, stream=True)])
+
+
+# -- Bedrock -----------------------------------------------------------------------------------------------------------
+
+NOVA = "us.amazon.nova-lite-v1:0"
+
+
+def _bedrock(server: ModelServer) -> Any:
+    keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+    return boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=server.url, **keys)
+
+
+def converse(server: ModelServer) -> Any:
+    with contextlib.closing(_bedrock(server)) as client:
+        answer = client.converse(modelId=NOVA, messages=[{"role": "user", "content": [{"text": "What colour?"}]}])
+        return type(answer), answer["output"], answer["usage"]
+
+
+def invoke_model(server: ModelServer) -> Any:
+    with contextlib.closing(_bedrock(server)) as client:
+        answer = client.invoke_model(modelId=NOVA, body=json.dumps({"messages": []}))
+        return type(answer), type(answer["body"]), answer["body"].read()
+
+
+def converse_error(server: ModelServer) -> Any:
+    with contextlib.closing(_bedrock(server)) as client:
+        return caught(lambda: client.converse(modelId="fail", messages=[]))

@@ -7,13 +7,16 @@ for all models; invoke_model answers in the model's own, and a stream's last eve
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from aicore_obs.model.usage import NO_USAGE
-from aicore_obs.protocols import RequestFacts, ResponseFacts
+from aicore_obs.protocols import Asked, Hook, RequestFacts, ResponseFacts
 from aicore_obs.shapes import anthropic, bedrock, cohere, openai
 from aicore_obs.shapes.facts import reader, text_reader
 from aicore_obs.shapes.request import NOTHING_ASKED, read_request
 
-__all__ = ["hosts", "name", "read_request", "read_response", "read_text"]
+__all__ = ["hooks", "hosts", "name", "read_request", "read_response", "read_text"]
 
 name = "bedrock"
 hosts = ("bedrock-runtime.*.amazonaws.com", "bedrock-runtime-fips.*.amazonaws.com")
@@ -33,3 +36,31 @@ def read_response(raw: bytes, asked: RequestFacts = NOTHING_ASKED) -> ResponseFa
 def read_text(raw: bytes) -> str | None:
     """Return the text of the answer."""
     return _text(bedrock.unwrapped(raw))
+
+
+# Source of the hooks: botocore 1.44.8 (``client``), read 2026-11-27. Every method of every service passes
+# here. The body of ``invoke_model`` is a stream that is the caller's to read; the headers have the counts.
+_APIS = {"Converse": "converse", "InvokeModel": "invoke_model"}
+
+
+def _read_call(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+    operation, parameters = (*args, *kwargs.values())[:2]
+    api = _APIS.get(operation) if client.meta.service_model.service_name == "bedrock-runtime" else None
+    if api is None:
+        return None
+    request = dict(parameters)
+    if isinstance(request.get("body"), bytes | str):
+        request["body"] = json.loads(request["body"])
+    return Asked(api=api, request=request, base_url=client.meta.endpoint_url)
+
+
+hooks = (
+    Hook(
+        package="botocore",
+        module="botocore.client",
+        function="BaseClient._make_api_call",
+        tested="1.44.8",
+        parameters=("operation_name", "api_params"),
+        read_call=_read_call,
+    ),
+)
