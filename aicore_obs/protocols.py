@@ -229,12 +229,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class Carrier(msgspec.Struct, frozen=True):
     """What carries an answer that is still to come: an HTTP response, and the attribute of the SDK's iterator.
 
-    ``is_read``: the body is there already. Without ``items`` the reader has the response itself in hand.
+    ``is_read``: the body is there already. Without ``items`` the reader has the response itself in hand. Without
+    ``http`` the parts are those of ``items`` of ``holder``, each as ``decode`` makes it.
     """
 
-    http: Any
+    http: Any = None
     items: str | None = None
     is_read: bool = False
+    holder: Any = None
+    decode: Callable[[Any], Any] = lambda part: part
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import base64
 import json
 import struct
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -175,12 +176,37 @@ def converse(_: Json) -> Json:
     return {"output": {"message": message}, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 7}}
 
 
+def converse_stream(body: Json) -> list[Json]:
+    return [
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "Blue."}}},
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        {"messageStop": {"stopReason": "end_turn"}},
+        {"metadata": {"usage": converse(body)["usage"], "metrics": {"latencyMs": 7}}},
+    ]
+
+
+def _aws_event(event: Json) -> bytes:
+    """Return an event as AWS frames it: lengths, headers, the payload, and checksums."""
+    ((name, payload),) = event.items()
+    text = json.dumps(payload).encode()
+    given = {":event-type": name, ":content-type": "application/json", ":message-type": "event"}
+    headers = b"".join(
+        bytes([len(key)]) + key.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        for key, value in given.items()
+    )
+    prelude = struct.pack(">II", 16 + len(headers) + len(text), len(headers))
+    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + text
+    return message + struct.pack(">I", zlib.crc32(message))
+
+
 # End of the path → the answer, and the events of the stream.
 _ANSWERS: dict[str, tuple[Any, Any]] = {
     "/chat/completions": (chat, chat_stream),
     "/v2/chat": (cohere_chat, cohere_stream),
     "/converse": (converse, None),
     "/invoke": (converse, None),
+    "/converse-stream": (None, converse_stream),
     "/api/chat": (ollama_chat, None),
     "/responses": (responses, responses_stream),
     "/embeddings": (embeddings, None),
@@ -230,6 +256,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(400, {"error": {"message": "no such model", "type": "invalid_request_error", "code": 400}})
             elif path == "/api/chat":
                 self._send(200, whole(body))  # a stream of one line
+            elif path.endswith("/converse-stream"):
+                self._send(200, b"".join(map(_aws_event, stream(body))), "application/vnd.amazon.eventstream")
             elif whole is None or (stream is not None and body.get("stream")):
                 self._stream(stream(body), asked)
             else:
@@ -239,10 +267,10 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    def _send(self, status: int, answer: Json) -> None:
-        text = json.dumps(answer).encode()
+    def _send(self, status: int, answer: Json | bytes, content_type: str = "application/json") -> None:
+        text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", content_type)
         self.send_header("x-amzn-bedrock-input-token-count", "11")
         self.send_header("x-amzn-bedrock-output-token-count", "2")
         self.send_header("content-length", str(len(text)))

@@ -386,6 +386,7 @@ async def ollama_astream(server: ModelServer) -> Any:
 # -- Bedrock -----------------------------------------------------------------------------------------------------------
 
 NOVA = "us.amazon.nova-lite-v1:0"
+ASKED: Any = [{"role": "user", "content": [{"text": "What colour?"}]}]
 
 
 def _bedrock(server: ModelServer) -> Any:
@@ -395,8 +396,21 @@ def _bedrock(server: ModelServer) -> Any:
 
 def converse(server: ModelServer) -> Any:
     with contextlib.closing(_bedrock(server)) as client:
-        answer = client.converse(modelId=NOVA, messages=[{"role": "user", "content": [{"text": "What colour?"}]}])
+        answer = client.converse(modelId=NOVA, messages=ASKED)
         return type(answer), answer["output"], answer["usage"]
+
+
+def converse_stream(server: ModelServer) -> Any:
+    with contextlib.closing(_bedrock(server)) as client:
+        answer = client.converse_stream(modelId=NOVA, messages=ASKED)
+        return type(answer["stream"]), list(answer["stream"])
+
+
+def converse_stream_closed_early(server: ModelServer) -> Any:
+    with contextlib.closing(_bedrock(server)) as client:
+        answer = client.converse_stream(modelId=NOVA, messages=ASKED)
+        with contextlib.closing(answer["stream"]) as stream:
+            return next(iter(stream))
 
 
 def invoke_model(server: ModelServer) -> Any:

@@ -27,30 +27,29 @@ _covered: dict[tuple[type, str], tuple[Any, Any]] = {}
 
 def cover_generator(parts: Generator[Any, Any, Any], watch: Watch) -> Generator[Any, Any, Any]:
     """Return a generator of the same parts."""
-    kept = Parts(watch)
+    return _cover(parts, Parts(watch))
 
-    def cover() -> Generator[Any, Any, Any]:
-        # Only now: a generator that nobody reads has asked for nothing.
-        kept.begin()
-        try:
-            while True:
-                token = inside.set(True)
-                try:
-                    part = next(parts)
-                except StopIteration as stop:
-                    kept.end(COMPLETE)
-                    return stop.value
-                finally:
-                    inside.reset(token)
-                kept.add(part)
-                yield part
-        except BaseException as error:
-            kept.end(state_of(error), None if isinstance(error, GeneratorExit) else error)
-            raise
-        finally:
-            parts.close()
 
-    return cover()
+def _cover(parts: Generator[Any, Any, Any], kept: Parts) -> Generator[Any, Any, Any]:
+    # Only now: a generator that nobody reads has asked for nothing.
+    kept.begin()
+    try:
+        while True:
+            token = inside.set(True)
+            try:
+                part = next(parts)
+            except StopIteration as stop:
+                kept.end(COMPLETE)
+                return stop.value
+            finally:
+                inside.reset(token)
+            kept.add(part)
+            yield part
+    except BaseException as error:
+        kept.end(state_of(error), None if isinstance(error, GeneratorExit) else error)
+        raise
+    finally:
+        parts.close()
 
 
 def cover_async_generator(parts: AsyncGenerator[Any, Any], watch: Watch) -> AsyncGenerator[Any, Any]:
@@ -83,6 +82,9 @@ def cover_async_generator(parts: AsyncGenerator[Any, Any], watch: Watch) -> Asyn
 
 def cover_carrier(result: Any, carrier: Carrier, watch: Watch) -> None:
     """Look on while the response that carries the answer, and the SDK's own iterator over it, are read."""
+    if carrier.http is None:
+        _cover_holder(carrier.holder, str(carrier.items), carrier, watch)
+        return
     content_type = str(carrier.http.headers.get("content-type", ""))
     kept = Bytes(watch, content_type, has_items=carrier.items is not None)
     is_async = watch.hook.is_async
@@ -92,6 +94,14 @@ def cover_carrier(result: Any, carrier: Carrier, watch: Watch) -> None:
     if carrier.items is not None:
         iterator = getattr(result, carrier.items)
         setattr(result, carrier.items, (_async_items if is_async else _items)(iterator, kept, watch))
+
+
+def _cover_holder(holder: Any, items: str, carrier: Carrier, watch: Watch) -> None:
+    """Look on at the parts that an object hands out of an iterator of its own; the request was made already."""
+    parts = Parts(watch, carrier.decode)
+    parts.begin()
+    weakref.finalize(holder, parts.give_up).atexit = False
+    setattr(holder, items, _cover(getattr(holder, items), parts))
 
 
 def _cover_class(kind: type) -> None:

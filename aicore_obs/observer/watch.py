@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -115,8 +116,9 @@ def state_of(error: BaseException) -> str:
 class Parts:
     """What has come of one stream so far. ``add`` is called for each part that the reader was given."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, decode: Callable[[Any], Any] = lambda part: part) -> None:
         self._watch = watch
+        self._decode = decode
         self._parts: list[Any] = []
 
     def begin(self) -> None:
@@ -130,7 +132,8 @@ class Parts:
 
     def end(self, state: str, error: BaseException | None = None) -> None:
         """Record the stream."""
-        self._watch.ended(state, self._parts, len(self._parts), error)
+        parts = [attempt(self._decode, part).value for part in self._parts]
+        self._watch.ended(state, parts, len(parts), error)
 
     def give_up(self) -> None:
         """Record the stream as it is: nobody will read on."""

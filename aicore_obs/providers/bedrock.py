@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from aicore_obs.model.usage import NO_USAGE
-from aicore_obs.protocols import Asked, Hook, RequestFacts, ResponseFacts
+from aicore_obs.protocols import Asked, Carrier, Hook, RequestFacts, ResponseFacts
 from aicore_obs.shapes import anthropic, bedrock, cohere, openai
 from aicore_obs.shapes.facts import reader, text_reader
 from aicore_obs.shapes.request import NOTHING_ASKED, read_request
@@ -40,7 +40,12 @@ def read_text(raw: bytes) -> str | None:
 
 # Source of the hooks: botocore 1.44.8 (``client``), read 2026-11-27. Every method of every service passes
 # here. The body of ``invoke_model`` is a stream that is the caller's to read; the headers have the counts.
-_APIS = {"Converse": "converse", "InvokeModel": "invoke_model"}
+_APIS = {
+    "Converse": "converse",
+    "ConverseStream": "converse_stream",
+    "InvokeModel": "invoke_model",
+    "InvokeModelWithResponseStream": "invoke_model_with_response_stream",
+}
 
 
 def _read_call(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
@@ -54,6 +59,17 @@ def _read_call(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> As
     return Asked(api=api, request=request, base_url=client.meta.endpoint_url)
 
 
+def _carrier(result: Any) -> Carrier | None:
+    stream = next((one for one in result.values() if hasattr(one, "_event_generator")), None)
+    if stream is None:
+        return None
+    # Without the stream itself: whoever drops it wants it gone.
+    parser, shape = stream._parser, stream._output_shape  # noqa: SLF001 - there is no other place
+    return Carrier(
+        items="_event_generator", holder=stream, decode=lambda event: parser.parse(event.to_response_dict(), shape)
+    )
+
+
 hooks = (
     Hook(
         package="botocore",
@@ -62,5 +78,6 @@ hooks = (
         tested="1.44.8",
         parameters=("operation_name", "api_params"),
         read_call=_read_call,
+        carrier=_carrier,
     ),
 )
