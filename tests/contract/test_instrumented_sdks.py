@@ -19,6 +19,7 @@ import aicore_obs
 from aicore_obs.model.ids import new_id
 from aicore_obs.observer import observer
 from tests import sdk_calls as calls
+from tests import sdk_calls_others as others
 from tests.model_server import ModelServer, model_server
 from tests.observed import exported, observing
 
@@ -80,20 +81,20 @@ SHAPES: list[tuple[Any, Kept | None]] = [
     (calls.agenerate_stream, Kept("google", GENERATE_STREAM, 15, "complete")),
     (calls.groq_chat, Kept("groq", CHAT, 13)),
     (calls.groq_chat_stream, Kept("groq", CHAT, None, "complete")),
-    (calls.mistral_chat, Kept("mistral", "chat.complete", 13)),
-    (calls.mistral_stream, Kept("mistral", "chat.stream", None, "complete")),
-    (calls.mistral_astream, Kept("mistral", "chat.stream", None, "complete")),
-    (calls.cohere_chat, Kept("cohere", "chat", 13)),
-    (calls.cohere_stream, Kept("cohere", "chat_stream", 13, "complete")),
-    (calls.cohere_astream, Kept("cohere", "chat_stream", 13, "complete")),
-    (calls.converse, Kept("bedrock", "converse", 13)),
-    (calls.converse_stream, Kept("bedrock", "converse_stream", 13, "complete")),
-    (calls.converse_stream_closed_early, Kept("bedrock", "converse_stream", None, "abandoned")),
-    (calls.invoke_model, Kept("bedrock", "invoke_model", 13)),
-    (calls.converse_error, Kept("bedrock", "converse", None, None, "ClientError")),
-    (calls.ollama_chat, Kept("ollama", "chat", 13)),
-    (calls.ollama_stream, Kept("ollama", "chat", 13, "complete")),
-    (calls.ollama_astream, Kept("ollama", "chat", 13, "complete")),
+    (others.mistral_chat, Kept("mistral", "chat.complete", 13)),
+    (others.mistral_stream, Kept("mistral", "chat.stream", None, "complete")),
+    (others.mistral_astream, Kept("mistral", "chat.stream", None, "complete")),
+    (others.cohere_chat, Kept("cohere", "chat", 13)),
+    (others.cohere_stream, Kept("cohere", "chat_stream", 13, "complete")),
+    (others.cohere_astream, Kept("cohere", "chat_stream", 13, "complete")),
+    (others.converse, Kept("bedrock", "converse", 13)),
+    (others.converse_stream, Kept("bedrock", "converse_stream", 13, "complete")),
+    (others.converse_stream_closed_early, Kept("bedrock", "converse_stream", None, "abandoned")),
+    (others.invoke_model, Kept("bedrock", "invoke_model", 13)),
+    (others.converse_error, Kept("bedrock", "converse", None, None, "ClientError")),
+    (others.ollama_chat, Kept("ollama", "chat", 13)),
+    (others.ollama_stream, Kept("ollama", "chat", 13, "complete")),
+    (others.ollama_astream, Kept("ollama", "chat", 13, "complete")),
 ]
 
 
@@ -133,7 +134,7 @@ def server() -> Iterator[ModelServer]:
 def _made(call: Any, server: ModelServer) -> Any:
     server.requests.clear()
     made = asyncio.run(call(server)) if inspect.iscoroutinefunction(call) else call(server)
-    if call is calls.converse_stream_closed_early:
+    if call is others.converse_stream_closed_early:
         gc.collect()  # botocore's streams are circles: a closed one goes with the garbage
     return made
 
@@ -158,7 +159,7 @@ def test_a_call_is_the_same_and_is_recorded_once(
             assert (frame["time_to_first_token_ms"][0] is not None) == (kept.state is not None)
         if call is not calls.achat_cancelled:  # a task made of the SDK's own coroutine has no frame of the application
             site = json.loads(frame["extras"].struct.field("callsite")[0])
-            assert site["file"] == calls.__file__
+            assert site["file"] == inspect.getfile(call)
             assert site["function"].partition(".")[0] in (call.__name__, "caught", "acaught")
 
 
