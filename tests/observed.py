@@ -10,7 +10,20 @@ from typing import Any
 import pytest
 
 import aicore_obs
+from aicore_obs import default
 from aicore_obs.observer import CallableExporter, observer
+
+
+@contextmanager
+def as_a_program(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is configured for the process, and watched in it, is nothing at first, and ends as with the process."""
+    monkeypatch.setattr(default, "_default", default._Default())
+    try:
+        yield
+    finally:
+        observer.reset()
+        if default._default.collector is not None:
+            default._default.collector.close()
 
 
 @contextmanager
@@ -18,12 +31,8 @@ def observing(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[aico
     """The default collector on a database in ``directory``, and an observer that knows nothing yet."""
     monkeypatch.chdir(directory)
     monkeypatch.delenv("LLM_OBS_OUT", raising=False)
-    collector = aicore_obs.configure(db_url=f"sqlite:///{directory}/calls.db")
-    try:
-        yield collector
-    finally:
-        observer.reset()
-        aicore_obs.get_collector().close()
+    with as_a_program(monkeypatch):
+        yield aicore_obs.configure(db_url=f"sqlite:///{directory}/calls.db")
 
 
 def exported(**options: Any) -> dict[str, Any]:

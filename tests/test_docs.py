@@ -12,6 +12,7 @@ import pytest
 
 from aicore_obs import oplog
 from tests.code_blocks import code_blocks, run_block
+from tests.observed import as_a_program
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -28,7 +29,7 @@ def test_the_programs_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     # What a page leaves configured ends with it, as with a reader's program.
-    with closing(oplog):
+    with closing(oplog), as_a_program(monkeypatch):
         for block in code_blocks(page.read_text(encoding="utf-8")):
             if block.language == "python":
                 run_block(block, namespace, page=page)

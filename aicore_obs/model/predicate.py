@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -25,14 +26,15 @@ class Compare(msgspec.Struct, frozen=True, tag=True):
 
     column: str
     comparison: str
-    value: Value
+    # A Value; a struct is not converted (from a kept filter, say) where a union of text and times is anywhere in it.
+    value: Any
 
 
 class OneOf(msgspec.Struct, frozen=True, tag=True):
     """A known value of a column is one of some, or none of them."""
 
     column: str
-    values: tuple[Value, ...]
+    values: tuple[Any, ...]
     wanted: bool = True
 
 

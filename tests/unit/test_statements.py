@@ -209,6 +209,7 @@ def _openai(**row: str) -> str:
             "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,Tags\n1,USD,2026-08-01,2026-08-02,{x\n",
             "row 2, column tags: '{x': a JSON object",
         ),
+        ('""', "no column names"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: str) -> None:

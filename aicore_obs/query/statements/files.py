@@ -91,7 +91,9 @@ def _table(file: Path, text: str) -> Content:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
         raise StatementError(f"{file} is neither JSON nor a table of comma-separated values: {error}") from error
-    first = next(number for number, cells in enumerate(lines) if any(cells))
+    first = next((number for number, cells in enumerate(lines) if any(cells)), None)
+    if first is None:
+        raise StatementError(f"{file} has no column names: every cell of it is empty")
     columns = tuple(cell.strip().lower().replace(" ", "_") for cell in lines[first])
     rows = [
         _row(file, number, columns, cells)

@@ -34,16 +34,10 @@ from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, raw_columns, raw_type, utf8
 from aicore_obs.stores.sql.engines import connect_arguments
-from aicore_obs.stores.sql.query import (
-    PostgresWords,
-    cost_sum_of,
-    select_cost_sum,
-    select_keys,
-    select_ledger,
-    select_operations,
-)
+from aicore_obs.stores.sql.query import cost_sum_of, select_cost_sum, select_keys, select_ledger, select_operations
 from aicore_obs.stores.sql.restored import Restored, restore
 from aicore_obs.stores.sql.tables import postgres_tables
+from aicore_obs.stores.sql.words import PostgresWords
 
 CHUNK_BYTES = 4_000_000
 # Chunks that wait while Polars parses; the server waits in turn.

@@ -19,8 +19,9 @@ from aicore_obs.model.deletion import Deletion, Pruned
 from aicore_obs.model.escape import escape_json_nul
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.ids import from_microseconds
-from aicore_obs.stores.sql.query import PostgresWords, SqliteWords, Words, header_conditions, select_ids
+from aicore_obs.stores.sql.query import header_conditions, select_ids
 from aicore_obs.stores.sql.tables import Tables, postgres_tables, sqlite_tables
+from aicore_obs.stores.sql.words import PostgresWords, SqliteWords, Words
 
 LOCK_TIMEOUT_S = 30
 # Kinds that go with the operation of which they speak.

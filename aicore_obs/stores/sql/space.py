@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from aicore_obs.stores.sql.query import CONTAINS_ALL
 from aicore_obs.stores.sql.sqlite_reader import contains_all
+from aicore_obs.stores.sql.words import CONTAINS_ALL
 
 # Pages that are given back in one step; a writer waits no longer than for that.
 _PAGES = 2_000

@@ -28,17 +28,10 @@ from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
 from aicore_obs.stores.sql import sqlite_files
-from aicore_obs.stores.sql.query import (
-    CONTAINS_ALL,
-    SqliteWords,
-    cost_sum_of,
-    select_cost_sum,
-    select_keys,
-    select_ledger,
-    select_operations,
-)
+from aicore_obs.stores.sql.query import cost_sum_of, select_cost_sum, select_keys, select_ledger, select_operations
 from aicore_obs.stores.sql.restored import Restored, restore
 from aicore_obs.stores.sql.tables import sqlite_tables
+from aicore_obs.stores.sql.words import CONTAINS_ALL, SqliteWords
 
 BUSY_TIMEOUT_S = 30.0
 # Rows whose values stay in the processor's cache between fetching and turning: larger fetches measured slower.
