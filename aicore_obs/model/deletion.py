@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from functools import cache
+from typing import Any, Self, get_type_hints
 
 import msgspec
 
@@ -38,10 +39,11 @@ class Deletion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Raises:
             ValueError: a newer program made it, and asks for what this one does not know.
         """
-        unknown = sorted(set(self.filter) - set(Filter.__struct_fields__))
+        kinds = _kinds()
+        unknown = sorted(set(self.filter) - set(kinds))
         if unknown:
             raise ValueError(f"a newer program has deleted records by {', '.join(unknown)}")
-        return msgspec.convert(self.filter, Filter, strict=False)
+        return Filter(**{name: msgspec.convert(one, kinds[name], strict=False) for name, one in self.filter.items()})
 
     @property
     def by_id(self) -> bool:
@@ -60,6 +62,12 @@ class Deletion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return False
         mine, theirs = self.query, older.query
         return mine.end is None or (theirs.end is not None and theirs.end <= mine.end)
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    """Return the type of each field of a filter but ``where``: no deletion has one, and JSON cannot tell its kinds."""
+    return {name: kind for name, kind in get_type_hints(Filter).items() if name != "where"}
 
 
 def filter_values(query: Filter) -> dict[str, Any]:
