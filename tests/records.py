@@ -17,7 +17,7 @@ from aicore_obs.capture.record import Capture
 from aicore_obs.derivation import derive
 from aicore_obs.model import codec
 from aicore_obs.model.cost import Cost
-from aicore_obs.model.events import CostRevision, Flag, Span
+from aicore_obs.model.events import CostRevision, Flag, Score, Span
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.ids import new_id
 from aicore_obs.model.operation import Operation
@@ -62,6 +62,11 @@ def revision(of: Operation, cost: Cost | None = None, **fields: Any) -> CostRevi
     """Return a record that costs an operation again; unknown when no cost is given."""
     cost = Cost(reason="no price") if cost is None else cost
     return CostRevision(**header(operation_id=of.id, cost=cost, **fields))
+
+
+def score(of: Operation, name: str, value: bool | float | str | None, **fields: Any) -> Score:
+    """Return a record that scores an operation; no value takes the score away."""
+    return Score(**header(operation_id=of.id, name=name, value=value, **fields))
 
 
 def span(**fields: Any) -> Span:

@@ -22,7 +22,7 @@ from sqlalchemy.schema import CreateTable
 from aicore_obs.model import codec
 from aicore_obs.model.cost import Cost, to_quanta
 from aicore_obs.model.escape import escape, escape_json_nul
-from aicore_obs.model.events import CostRevision, Flag
+from aicore_obs.model.events import CostRevision, Flag, Score
 from aicore_obs.model.ids import part_id, to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Record
@@ -61,6 +61,13 @@ def revision(number: int, of: int, cost: Cost, **fields: Any) -> CostRevision:
     """Return revision record ``number`` of the cost of operation ``of``."""
     fields.setdefault("timestamp", START)
     return CostRevision(id=record_id(number), v=2, operation_id=record_id(of), cost=cost, **fields)
+
+
+def score(number: int, of: int, name: str, value: bool | float | str | None, **fields: Any) -> Score:
+    """Return score record ``number`` of operation ``of``."""
+    return Score(
+        id=record_id(number), timestamp=START, v=3, operation_id=record_id(of), name=name, value=value, **fields
+    )
 
 
 def record_id(number: int) -> str:
@@ -155,6 +162,7 @@ def _rows(tables: Tables, records: Sequence[Record]) -> dict[str, list[dict[str,
         tables.payloads.name: [row for one in operations for row in _payload_rows(one)],
         tables.flags.name: list(flags.values()),
         tables.cost_revisions.name: [_revision_row(one) for one in records if isinstance(one, CostRevision)],
+        tables.scores.name: [_score_row(one) for one in _newest_scores(records)],
         tables.keys.name: [
             {"field": field, "key": key, "type": kind}
             for field, types in catalogue_of(keys, cap=KEY_CAP).items()
@@ -196,6 +204,23 @@ def _operation_row(one: Operation) -> dict[str, Any]:
 def _revision_row(one: CostRevision) -> dict[str, Any]:
     header = {"operation_id": one.operation_id, "record_id": one.id, "author": one.author}
     return {**header, "timestamp": to_microseconds(one.timestamp), **_cost_columns(one.cost)}
+
+
+def _newest_scores(records: Sequence[Record]) -> list[Score]:
+    scores = sorted((one for one in records if isinstance(one, Score)), key=lambda one: one.id)
+    return list({(one.operation_id, one.name): one for one in scores}.values())
+
+
+def _score_row(one: Score) -> dict[str, Any]:
+    return {
+        "operation_id": one.operation_id,
+        "name": one.name,
+        "record_id": one.id,
+        "timestamp": to_microseconds(one.timestamp),
+        "value": None if one.value is None else msgspec.json.encode(one.value).decode(),
+        "number": None if isinstance(one.value, str | None) else float(one.value),
+        "comment": one.comment,
+    }
 
 
 def _cost_columns(cost: Cost | None) -> dict[str, Any]:

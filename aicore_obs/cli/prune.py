@@ -21,6 +21,7 @@ _NAMES = {
     "payloads": "requests and responses",
     "flags": "flags",
     "cost_revisions": "cost revisions",
+    "scores": "scores",
     "records": "other records",
     "dead_letters": "dead letters",
 }

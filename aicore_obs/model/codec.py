@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from aicore_obs.model.events import CostRevision, Flag, Span
+from aicore_obs.model.events import CostRevision, Flag, Score, Span
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import CODEC_VERSION, Record
 from aicore_obs.model.scope import Scope
 
-KINDS: tuple[type[Record], ...] = (Operation, Scope, Span, Flag, CostRevision)
+KINDS: tuple[type[Record], ...] = (Operation, Scope, Span, Flag, CostRevision, Score)
 
 _encoder = msgspec.json.Encoder()
-_AnyKind = Operation | Scope | Span | Flag | CostRevision
+_AnyKind = Operation | Scope | Span | Flag | CostRevision | Score
 _decoder: msgspec.json.Decoder[_AnyKind] = msgspec.json.Decoder(_AnyKind)
 
 

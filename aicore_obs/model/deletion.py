@@ -8,12 +8,12 @@ from typing import Any, Self, get_type_hints
 
 import msgspec
 
-from aicore_obs.model.filter import COST_RANGES, Filter
+from aicore_obs.model.filter import COST_RANGES, SCORE_FILTERS, Filter
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import ErrorInfo
 
-# What an operation's own record does not say: flags and later costs are records of their own.
-_SAID_LATER = ("flagged_for", *COST_RANGES)
+# What an operation's own record does not say: flags, later costs and scores are records of their own.
+_SAID_LATER = ("flagged_for", *COST_RANGES, *SCORE_FILTERS)
 # What the header of every kind says.
 _IN_HEADERS = frozenset({"start", "end", "end_exclusive", "project", "session_id", "run_id"})
 _NOTHING = Filter()
@@ -108,6 +108,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     payload_bytes: int = 0
     flags: int = 0
     cost_revisions: int = 0
+    scores: int = 0
     records: int = 0
     dead_letters: int = 0
     bytes_before: int | None = None
@@ -123,7 +124,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
         return Pruned(**values)
 
 
-COUNTS = ("operations", "payloads", "payload_bytes", "flags", "cost_revisions", "records", "dead_letters")
+COUNTS = ("operations", "payloads", "payload_bytes", "flags", "cost_revisions", "scores", "records", "dead_letters")
 _TEXTS = ("stores", "notes")
 
 

@@ -1,4 +1,4 @@
-"""This module is where the small kinds are defined: span, flag and cost.
+"""This module is where the small kinds are defined: span, flag, cost and score.
 
 ``log``, ``metric``, ``param`` and ``artifact`` will stand here too.
 """
@@ -43,3 +43,16 @@ class CostRevision(Record, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     operation_id: str
     cost: Cost
     author: str | None = None
+
+
+class Score(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="score"):
+    """What somebody, or a program, thinks of one operation under a name: a number, yes or no, or a category.
+
+    Without a value the score of that name is taken away. The newest record (by id) of an operation and a name wins, so
+    that the order of arrival does not matter. Such a record has ``v`` 3; see :class:`CostRevision`.
+    """
+
+    operation_id: str
+    name: str
+    value: bool | float | str | None = None
+    comment: str | None = None

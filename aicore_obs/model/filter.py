@@ -43,13 +43,17 @@ RANGE_FIELDS = {
 }
 # The same for the cost that is shown: the newest revision's, else the operation's own.
 COST_RANGES = {"min_cost": ">=", "max_cost": "<="}
+# The same for the numbers of scores, each by the name of its score.
+SCORE_RANGES = {"min_score": ">=", "max_score": "<="}
+SCORE_FILTERS = ("scored", *SCORE_RANGES)
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which operations, in which order, with which columns. Make one with :meth:`of`, which checks the values.
 
     ``start`` is inclusive; ``end`` is inclusive unless ``end_exclusive``. A record without the value that a filter
-    asks about does not match it. Several values of one field mean any of them; ``tags`` and ``labels`` mean all.
+    asks about does not match it. Several values of one field mean any of them; ``tags``, ``labels`` and the bounds of
+    scores mean all; yes counts as 1 and no as 0, a category is no number.
     ``cost_as_of`` shows costs as they were then: later revisions are not seen; inclusive unless
     ``cost_as_of_exclusive``. ``where`` is what a lazy frame's predicate allows a store to leave out; a store that looks
     at it not at all is right, too, and with a ``limit`` there is none.
@@ -83,6 +87,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     flagged_for: tuple[str, ...] | None = None
+    scored: tuple[str, ...] | None = None
+    min_score: dict[str, float] = {}
+    max_score: dict[str, float] = {}
     limit: int | None = None
     # How many of those that match are passed over first, before ``limit`` counts.
     offset: int = 0
@@ -142,6 +149,14 @@ def _number(name: str, value: Any) -> dict[str, Any]:
     if number is None or isinstance(value, bool):
         raise FilterError(f"{name}={value!r}: a number is needed")
     return {name: number}
+
+
+def _bounds(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise FilterError(
+            f"{name}={value!r}: a mapping of scores' names to numbers is needed, such as {{'helpful': 0.5}}"
+        )
+    return {name: {key: _number(name, bound)[name] for key, bound in value.items()}}
 
 
 def _whole(name: str, value: Any) -> dict[str, Any]:
@@ -217,6 +232,9 @@ _CHECKS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "tags": _tags,
     "labels": _labels,
     "flagged_for": _match,
+    "scored": _match,
+    "min_score": _bounds,
+    "max_score": _bounds,
     "limit": _whole,
     "offset": _whole,
     "order": _order,

@@ -9,9 +9,10 @@ import msgspec
 
 # The version of the record's JSON. A reader that meets a higher one leaves the record alone, so that a kind that an
 # older program does not know is written with the version that brought it, and every other kind with version 1.
-CODEC_VERSION = 2
+CODEC_VERSION = 3
 FIRST_VERSION = 1
 COST_VERSION = 2
+SCORE_VERSION = 3
 
 # JSON text that is carried along and never parsed whole; UNSET when it was not given.
 Payload = msgspec.Raw | msgspec.UnsetType

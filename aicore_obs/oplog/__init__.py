@@ -15,6 +15,7 @@ from aicore_obs.oplog.default import op as op
 from aicore_obs.oplog.default import run as run
 from aicore_obs.oplog.record import Mark as Mark
 from aicore_obs.oplog.record import Record as Record
+from aicore_obs.oplog.record import Score as Score
 from aicore_obs.oplog.runs import Run as Run
 from aicore_obs.oplog.runs import carry as carry
 from aicore_obs.oplog.tracer import Tracer as Tracer
@@ -23,6 +24,7 @@ __all__ = [
     "Mark",
     "Record",
     "Run",
+    "Score",
     "Tracer",
     "aflush",
     "carry",

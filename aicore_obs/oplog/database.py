@@ -1,4 +1,4 @@
-"""This module is where operations are asked for and flagged: what `oplog` calls ``db``."""
+"""This module is where operations are asked for, flagged and scored: what `oplog` calls ``db``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from aicore_obs.capture.plain import printable
 from aicore_obs.capture.scrub import scrub
 from aicore_obs.collector import LlmOperationCollector
 from aicore_obs.errors import ConfigurationError, JournalFull
-from aicore_obs.model.events import Flag
+from aicore_obs.model.events import Flag, Score
 from aicore_obs.model.ids import new_id, utc_now
 from aicore_obs.model.record import FIRST_VERSION
 from aicore_obs.oplog.mapping import COLUMNS, marks_of, record_of
 from aicore_obs.oplog.questions import Filters, ids_of, readers_filters
 from aicore_obs.oplog.record import Record, Records
+from aicore_obs.oplog.scores import Value, no_score_of, score_of
 from aicore_obs.pipeline.portal import in_thread
 from aicore_obs.reading import ask, place_to_read
 
@@ -33,7 +34,7 @@ class Source(Protocol):
 
 
 class Database:
-    """Reads and flags the operations of a tracer's store. Everything that was saved here before is seen."""
+    """Reads, flags and scores the operations of a tracer's store. Everything that was saved here before is seen."""
 
     def __init__(self, tracer: Callable[[], Source]) -> None:
         self._tracer = tracer
@@ -154,6 +155,48 @@ class Database:
     ) -> int:
         """Do as :meth:`unflag`; other tasks run meanwhile."""
         return await in_thread(self.unflag, ids, run_id=run_id, reason=reason)
+
+    # -- scoring ---------------------------------------------------------------------------------------------------
+
+    def score(self, operation: str | Record, name: str, value: Value, comment: str | None = None) -> None:
+        """Score an operation under a name: what a user or an evaluation thinks of it.
+
+        The store is not asked, so that this costs what saving costs: the operation may come later, and a score of an
+        id that nobody has is kept and shown nowhere. Under the same name the newest score counts.
+
+        Args:
+            operation: its id, or its record.
+            name: what is scored, such as ``"helpful"``.
+            value: a finite number, a bool (filters count it as 1 or 0), or a text for a category.
+            comment: kept with the score.
+
+        Raises:
+            ConfigurationError: no id, no name, or another value; a ValueError, too.
+            JournalFull: the journal took no more.
+        """
+        self._keep(score_of(operation, name, value, comment=comment, project=self._tracer().project))
+
+    async def ascore(self, operation: str | Record, name: str, value: Value, comment: str | None = None) -> None:
+        """Do as :meth:`score`; other tasks run meanwhile."""
+        await in_thread(self.score, operation, name, value, comment)
+
+    def unscore(self, operation: str | Record, name: str) -> None:
+        """Take the score of a name away.
+
+        Raises:
+            ConfigurationError: no id or no name; a ValueError, too.
+            JournalFull: the journal took no more.
+        """
+        self._keep(no_score_of(operation, name, project=self._tracer().project))
+
+    async def aunscore(self, operation: str | Record, name: str) -> None:
+        """Do as :meth:`unscore`; other tasks run meanwhile."""
+        await in_thread(self.unscore, operation, name)
+
+    def _keep(self, score: Score) -> None:
+        tracer = self._tracer()
+        if tracer.is_on and tracer.collector.record(score) is None:
+            raise JournalFull("the operation was not scored: the journal took no more")
 
     def _chosen(self, ids: Any, run_id: str | None) -> list[tuple[str, str | None]]:
         """Return the operations that are meant, each with its marks as the store lists them."""

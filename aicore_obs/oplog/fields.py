@@ -52,6 +52,8 @@ def value_at(record: Record, path: str) -> Any:
     value = getattr(record, first)
     if first == "flags":
         value = [_mark(mark) for mark in value]
+    if first == "scores":
+        value = {name: score.value for name, score in value.items()}
     return _inside(value, rest) if rest else value
 
 

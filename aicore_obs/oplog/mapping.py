@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from aicore_obs.model.ids import from_microseconds
-from aicore_obs.oplog.record import Mark, Record
+from aicore_obs.oplog.record import Mark, Record, Score
 
 # An input of the name "model" stands beside the model of the operation under this prefix; so does what already has it.
 _OWN = "inputs."
@@ -40,6 +40,7 @@ COLUMNS = (
     "run_id",
     "seq",
     "flags",
+    "scores",
 )
 # What of meta is a column of its own, too.
 _QUANTITIES = ("latency_ms", "time_to_first_token_ms")
@@ -100,6 +101,7 @@ def record_of(row: Sequence[Any]) -> Record:
         provider=found["provider"],
         status=found["status"],
         finish_reason=found["finish_reason"],
+        scores=scores_of(found["scores"]),
     )
 
 
@@ -107,6 +109,20 @@ def marks_of(text: str | None) -> list[Mark]:
     """Return the marks that a store lists, oldest first."""
     marks = sorted(decoded(text) or [], key=lambda mark: (mark["at"], mark["id"]))
     return [Mark(one["reason"], note=one["note"], flagged_at=from_microseconds(one["at"])) for one in marks]
+
+
+def scores_of(text: str | None) -> dict[str, Score]:
+    """Return the scores that a store lists, by their names in the order of the alphabet."""
+    listed = sorted(decoded(text) or [], key=lambda score: score["name"])
+    return {
+        one["name"]: Score(
+            name=one["name"],
+            value=msgspec.json.decode(one["value"]),
+            comment=one["comment"],
+            scored_at=from_microseconds(one["at"]),
+        )
+        for one in listed
+    }
 
 
 def decoded(text: str | None) -> Any:

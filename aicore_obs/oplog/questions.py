@@ -24,6 +24,9 @@ class Filters(TypedDict, total=False):
     model: Texts
     run_id: Texts
     flagged_for: Texts
+    scored: Texts
+    min_score: Mapping[str, float] | None
+    max_score: Mapping[str, float] | None
     tags: Texts
     limit: int | None
     offset: int

@@ -32,11 +32,21 @@ class Mark(str):
         return str.__str__(self)
 
 
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation was scored under a name: the newest such score."""
+
+    name: str
+    value: bool | float | str
+    comment: str | None
+    scored_at: datetime
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One operation as it is stored, whichever door recorded it.
 
-    ``meta`` is what the operation and its run were given; ``seq`` its place in the run, None outside of runs. The last
-    three fields are the collector's: who answered, ``ok`` or ``error``, and why the model stopped.
+    ``meta`` is what the operation and its run were given; ``seq`` its place in the run, None outside of runs. Then
+    come three fields of the collector's: who answered, ``ok`` or ``error``, and why the model stopped. ``scores`` are
+    by their names.
     """
 
     id: str
@@ -54,6 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     status: str = "ok"
     finish_reason: str | None = None
+    scores: dict[str, Score] = {}
 
 
 # What an export has where nobody names fields, in this order.

@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 
 from aicore_obs.errors import FilterError
-from aicore_obs.model.filter import COST_RANGES, MATCH_FIELDS, RANGE_FIELDS, Filter
+from aicore_obs.model.filter import COST_RANGES, MATCH_FIELDS, RANGE_FIELDS, SCORE_FILTERS, Filter
 
 # What only a store can answer.
-_ONLY_STORES = ("flagged_for", "cost_as_of")
+_ONLY_STORES = ("flagged_for", *SCORE_FILTERS, "cost_as_of")
 _COMPARE: dict[str, Callable[[pl.Expr, Any], pl.Expr]] = {
     ">=": lambda column, bound: column >= bound,
     "<=": lambda column, bound: column <= bound,

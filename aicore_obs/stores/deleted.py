@@ -14,7 +14,7 @@ import msgspec
 from aicore_obs.errors import SinkUnavailable
 from aicore_obs.model import codec
 from aicore_obs.model.deletion import Deletion, without_content
-from aicore_obs.model.events import CostRevision, Flag
+from aicore_obs.model.events import CostRevision, Flag, Score
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
@@ -62,7 +62,7 @@ def operations_of(records: Sequence[Record]) -> list[str]:
 def _spoken_of(record: Record) -> tuple[str, ...]:
     if isinstance(record, Flag):
         return record.operation_ids
-    return (record.operation_id if isinstance(record, CostRevision) else record.id,)
+    return (record.operation_id if isinstance(record, CostRevision | Score) else record.id,)
 
 
 def _changed(record: Record, changes: Sequence[_Change]) -> Record | None:
@@ -95,7 +95,7 @@ def _change(name: str, deletion: Deletion, ids: Set[str]) -> _Change:
 
 
 def _of_others(record: Record, ids: Set[str], headers: Callable[[Record], bool] | None) -> Record | None:
-    if isinstance(record, CostRevision):
+    if isinstance(record, CostRevision | Score):
         return None if record.operation_id in ids else record
     if isinstance(record, Flag):
         kept = tuple(one for one in record.operation_ids if one not in ids)

@@ -1,7 +1,7 @@
 """This module is where it is noted which operations of a JSON file match a filter, and what each is shown to cost.
 
-Flags and revisions of costs may come long after their operation, so a file is read to its end before anything is known.
-Until an operation's batch is read again, only a short note of it is held.
+Flags, scores and revisions of costs may come long after their operation, so a file is read to its end before anything
+is known. Until an operation's batch is read again, only a short note of it is held.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import msgspec
 from aicore_obs.errors import StoreDamagedError
 from aicore_obs.model import codec
 from aicore_obs.model.cost import Cost, CostSum, from_quanta, to_quanta
-from aicore_obs.model.events import CostRevision, Flag
+from aicore_obs.model.events import CostRevision, Flag, Score
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.ids import to_microseconds, utc_now
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Record
 from aicore_obs.stores.json_elements import Place, Snapshot
-from aicore_obs.stores.matching import FoldedFlags, cost_matcher, is_seen, matcher
+from aicore_obs.stores.matching import FoldedFlags, FoldedScores, cost_matcher, is_seen, matcher
 
 _NOTHING = Derived()
 
@@ -59,6 +59,7 @@ class Found:
         self._matches = matcher(query)
         self._costs_match = cost_matcher(query)
         self._flags = FoldedFlags()
+        self._scores = FoldedScores()
         self._operations: dict[str, Note] = {}
         self._revisions: dict[str, list[Revision]] = {}
         self.as_of = utc_now()
@@ -68,6 +69,8 @@ class Found:
         """Take one record; an operation's id that comes again counts once."""
         if isinstance(record, Flag):
             self._flags.add(record)
+        elif isinstance(record, Score):
+            self._scores.add(record)
         elif isinstance(record, CostRevision):
             if is_seen(record, self._query):
                 revision = Revision(record.id, place, _paid(record.cost))
@@ -79,7 +82,7 @@ class Found:
             self._operations[record.id] = Note(key, place, _paid(derived.cost), tokens)
 
     def settle(self) -> None:
-        """Put what matches into the order of the query, now that every flag and every revision is known."""
+        """Put what matches into the order of the query, now that every flag, score and revision is known."""
         notes = [note for note in self._operations.values() if self._is_wanted(note)]
         notes.sort(key=lambda note: note.key, reverse=self._query.order == "desc")
         first, limit = self._query.offset, self._query.limit
@@ -97,6 +100,10 @@ class Found:
     def flags(self, note: Note) -> str | None:
         """Return the marks of the operation of a note, as JSON."""
         return self._flags.of(note.key[1])
+
+    def scores(self, note: Note) -> str | None:
+        """Return the scores of the operation of a note, as JSON."""
+        return self._scores.of(note.key[1])
 
     def ledger(self, snapshot: Snapshot) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the ledger: number, when (microseconds), who, and the cost, for each operation's id."""
@@ -130,6 +137,8 @@ class Found:
     def _is_wanted(self, note: Note) -> bool:
         reasons = self._query.flagged_for
         if reasons is not None and not self._flags.any_of(note.key[1], reasons):
+            return False
+        if not self._scores.match(note.key[1], self._query):
             return False
         return self._costs_match is None or self._costs_match(self._paid(note).total)
 

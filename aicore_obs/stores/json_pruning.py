@@ -18,7 +18,7 @@ import msgspec
 from aicore_obs.errors import SinkUnavailable, StoreError, StoreNotFoundError
 from aicore_obs.model import codec
 from aicore_obs.model.deletion import Deletion, Pruned, without_content
-from aicore_obs.model.events import CostRevision, Flag
+from aicore_obs.model.events import CostRevision, Flag, Score
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
@@ -147,6 +147,8 @@ class _Changes:
             return record
         if isinstance(record, CostRevision):
             return self._counted(record.operation_id in self.ids, record, cost_revisions=1, records=1)
+        if isinstance(record, Score):
+            return self._counted(record.operation_id in self.ids, record, scores=1, records=1)
         if isinstance(record, Flag):
             return self._flag(record)
         is_gone = self._headers is not None and record.id < self._before and self._headers(record)

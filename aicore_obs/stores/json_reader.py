@@ -25,7 +25,7 @@ from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, KEY_CAP, catalogue_of, keys_of
 from aicore_obs.stores.frame import ESCAPED, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
 from aicore_obs.stores.json_elements import JsonElements, Snapshot
-from aicore_obs.stores.json_found import Found, amount
+from aicore_obs.stores.json_found import Found, Note, amount
 
 _decode_free = msgspec.json.decode
 
@@ -48,15 +48,19 @@ class JsonReader:
 
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
         names = raw_columns(columns)
-        read = [_GETTERS[name] for name in names if name != "flags"]
         with self._elements.snapshot() as snapshot:
             found = self._found(snapshot, query)
+            said_later: dict[str, Callable[[Note], Any]] = {"flags": found.flags, "scores": found.scores}
             notes = iter(found.notes)
             while batch := list(islice(notes, batch_rows)):
                 operations = [found.operation(snapshot, note) for note in batch]
-                rows = iter([[get(operation) for operation in operations] for get in read])
                 raw = of_columns(
-                    {name: list(map(found.flags, batch)) if name == "flags" else next(rows) for name in names}
+                    {
+                        name: list(map(said_later[name], batch))
+                        if name in said_later
+                        else list(map(_GETTERS[name], operations))
+                        for name in names
+                    }
                 )
                 yield self._known_shape().frame(raw, columns)
 

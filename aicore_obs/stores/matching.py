@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from aicore_obs.model.events import CostRevision, Flag
-from aicore_obs.model.filter import COST_RANGES, MATCH_FIELDS, RANGE_FIELDS, Filter
+from aicore_obs.model.events import CostRevision, Flag, Score
+from aicore_obs.model.filter import COST_RANGES, MATCH_FIELDS, RANGE_FIELDS, SCORE_RANGES, Filter
 from aicore_obs.model.ids import to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Record
@@ -161,3 +161,60 @@ class FoldedFlags:
         marks = self._newest.get(operation, {})
         cleared = marks[""].id if "" in marks else ""
         return (mark for reason, mark in marks.items() if reason and mark.active and mark.id > cleared)
+
+
+class FoldedScores:
+    """What operations were scored, folded from score records in any order; the newest record (by id) of a name wins."""
+
+    def __init__(self) -> None:
+        # operation → name → the newest record
+        self._newest: dict[str, dict[str, Score]] = {}
+
+    def add(self, score: Score) -> None:
+        """Take one score record."""
+        scores = self._newest.setdefault(score.operation_id, {})
+        if score.name not in scores or scores[score.name].id < score.id:
+            scores[score.name] = score
+
+    def match(self, operation: str, query: Filter) -> bool:
+        """Return whether the scores of an operation are what a filter asks for."""
+        held = {score.name: score for score in self._scores(operation)}
+        if query.scored is not None and held.keys().isdisjoint(map(storable, query.scored)):
+            return False
+        return all(
+            _is_within(held.get(storable(name)), comparison, bound)
+            for field, comparison in SCORE_RANGES.items()
+            for name, bound in getattr(query, field).items()
+        )
+
+    def of(self, operation: str) -> str | None:
+        """Return the scores of an operation as the databases do: a JSON list of objects; None where there are none."""
+        scores = [
+            {
+                "id": score.id,
+                "name": score.name,
+                "value": score_text(score),
+                "comment": score.comment,
+                "at": to_microseconds(score.timestamp),
+            }
+            for score in self._scores(operation)
+        ]
+        return msgspec.json.encode(scores).decode() if scores else None
+
+    def _scores(self, operation: str) -> Iterator[Score]:
+        return (score for score in self._newest.get(operation, {}).values() if score.value is not None)
+
+
+def _is_within(score: Score | None, comparison: str, bound: float) -> bool:
+    number = None if score is None else score_number(score)
+    return number is not None and _COMPARE[comparison](number, bound)
+
+
+def score_text(score: Score) -> str | None:
+    """Return the value of a score as JSON text, None where it is taken away."""
+    return None if score.value is None else msgspec.json.encode(score.value).decode()
+
+
+def score_number(score: Score) -> float | None:
+    """Return the value of a score as a number to compare: yes is 1, no is 0, a category is none."""
+    return None if isinstance(score.value, str | None) else float(score.value)

@@ -34,7 +34,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Kept:
-    """A store with two users' operations, flags and revisions on both, a span and a session."""
+    """A store with two users' operations, flags, scores and revisions on both, a span and a session."""
 
     def __init__(self, place: Address) -> None:
         texts = {"completion_args": {"messages": ["hello"]}, "response": {"text": "hi"}}
@@ -46,11 +46,14 @@ class Kept:
             records.flag(self.mine[0], reason="good"),
             records.flag(self.mine[0], reason="good", active=False, note="no longer"),
             records.revision(self.mine[1], priced),
+            records.score(self.mine[1], "helpful", value=False),
+            records.score(self.mine[1], "helpful", value=True),
         ]
         self.shared = records.flag(self.mine[0], self.theirs[0], reason="both")
         self.rest: list[Record] = [
             records.flag(self.theirs[1], reason="bad"),
             records.revision(self.theirs[1], priced),
+            records.score(self.theirs[1], "helpful", 0.5),
             records.span(session_id="s-1"),
             records.scope(session_id="s-1"),
         ]
@@ -64,7 +67,7 @@ def ids(found: list[Any]) -> list[str]:
 
 
 def test_what_matches_goes_with_all_that_hangs_on_it(place: Address) -> None:
-    """Payloads, flags, revisions and their records; what is somebody else's stays, a shared flag too."""
+    """Payloads, flags, scores, revisions and their records; what is somebody else's stays, a shared flag too."""
     kept = Kept(place)
     counted = prune(store=place, user_id="me", dry_run=True)
     assert records.kept_ids(place) == ids(kept.batch)
@@ -75,7 +78,8 @@ def test_what_matches_goes_with_all_that_hangs_on_it(place: Address) -> None:
         "payloads": 6,
         "flags": found.flags,
         "cost_revisions": 1,
-        "records": 3,
+        "scores": found.scores,
+        "records": 5,
         "dead_letters": 0,
     }
     assert msgspec.structs.replace(found, dry_run=True, records=0, bytes_after=None, notes=()) == (
@@ -112,11 +116,15 @@ def test_nothing_comes_back(place: Address) -> None:
     assert records.read(place, user_id="me") == [(young.id,)]
 
 
-@pytest.mark.parametrize("filters", [{"flagged_for": "good"}, {"min_cost": 2}])
+@pytest.mark.parametrize("filters", [{"flagged_for": "good"}, {"min_cost": 2}, {"min_score": {"helpful": 0.5}}])
 def test_what_a_record_does_not_say_itself_stays_away_by_its_id(place: Address, filters: dict[str, Any]) -> None:
-    """Flags and later costs decide what goes; the operation that comes again has neither."""
+    """Flags, scores and later costs decide what goes; the operation that comes again has none."""
     one, other = records.operation(), records.operation()
-    said = [records.flag(one, reason="good"), records.revision(one, Cost(total=Decimal(3), source="a-book"))]
+    said: list[Record] = [
+        records.flag(one, reason="good"),
+        records.revision(one, Cost(total=Decimal(3), source="a-book")),
+    ]
+    said.append(records.score(one, "helpful", value=True))
     records.write(place, [one, other, *said])
     assert prune(store=place, **filters).operations == 1
     records.with_sink(place, lambda sink: sink.write(records.batch([one, other, *said], noted=0)))

@@ -120,6 +120,7 @@ POISON: dict[str, Callable[[], Record]] = {
     "an integer past 64 bits": lambda: records.operation(seq=2**63),
     "an id that is no UUID": lambda: records.operation(id="not-a-uuid"),
     "a span with an id that is no UUID": lambda: records.span(id="not-a-uuid"),
+    "a score of what is no UUID": lambda: records.score(records.operation(id="not-a-uuid"), "helpful", 1.0),
     "a flag on what is no UUID": lambda: records.flag(records.operation(id="not-a-uuid"), reason="good"),
 }
 # SQLite takes any text for an id.
@@ -193,6 +194,28 @@ def test_flags_fold_whatever_the_order(place: Address) -> None:
 
     assert [row[0] for row in records.read(place, flagged_for="bad")] == sorted(flagged)
     assert records.read(place, flagged_for="good") == []
+
+
+def test_scores_fold_whatever_the_order(place: Address) -> None:
+    """The newest record of an operation and a name counts, in whatever order the records arrive."""
+    kept, gone = [], []
+    batches: list[Sequence[Record]] = []
+    for order in itertools.permutations(range(4)):
+        one, other = records.operations(2)
+        story = [
+            records.score(one, "helpful", 0.25),
+            records.score(other, "helpful", value=True, comment="so it is"),
+            records.score(one, "helpful", 0.75),
+            records.score(other, "helpful", None),
+        ]
+        batches += [[one, other], *([story[place]] for place in order)]
+        kept.append(one.id)
+        gone.append(other.id)
+    records.write(place, *batches)
+
+    assert [row[0] for row in records.read(place, min_score={"helpful": 0.5})] == sorted(kept)
+    assert [row[0] for row in records.read(place, scored=["helpful", "tone"])] == sorted(kept)
+    assert records.read(place, max_score={"helpful": 0.5}) == []
 
 
 def test_a_flag_after_an_unflag_of_all_counts(place: Address) -> None:

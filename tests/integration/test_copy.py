@@ -24,7 +24,7 @@ from aicore_obs.model.cost import Billing, Cost, CostLine
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import FRAME_COLUMNS
 from aicore_obs.model.operation import Derived, Operation
-from aicore_obs.model.record import ErrorInfo, Record
+from aicore_obs.model.record import CODEC_VERSION, ErrorInfo, Record
 from aicore_obs.model.usage import Usage
 from aicore_obs.protocols import Address
 from aicore_obs.transfer.content import Contents
@@ -70,6 +70,8 @@ def everything() -> list[Record]:
         records.scope(),
         records.flag(priced, reason="good", note="n\x00"),
         records.flag(bare, active=False),
+        records.score(bare, "quality\x00", "good\x00", comment="\x00"),
+        records.score(priced, "helpful", 1e300),
         records.revision(priced, Cost(total=Decimal("2.5"), source="rows"), author="me"),
         records.revision(bare),
     ]
@@ -97,7 +99,7 @@ def test_every_store_copies_into_every_other(
     done = aicore_obs.copy_store(source, target)
     assert (done.source, done.left, done.rejected) == (done.target, {}, 0)
     assert done.ok
-    assert done.source.counts == {"cost": 2, "flag": 2, "operation": 4, "scope": 1, "span": 1}
+    assert done.source.counts == {"cost": 2, "flag": 2, "operation": 4, "scope": 1, "score": 2, "span": 1}
     assert records.kept_ids(source) == sorted(record.id for record in written)
     assert shown(target) == shown(source)
     assert records.read(target, flagged_for=["good"]) == records.read(source, flagged_for=["good"])
@@ -143,7 +145,7 @@ def test_damaged_and_newer_records_are_counted(tmp_path: Path) -> None:
     """What cannot be read stays in the source, is counted, and costs no neighbour."""
     place = records.address("jsonl", tmp_path)
     lines = [codec.encode(one) for one in records.operations(2)]
-    newer = lines[0].replace(b'"v":2', b'"v":99')
+    newer = lines[0].replace(b'"v":%d' % CODEC_VERSION, b'"v":99')
     assert place.path is not None
     place.path.write_bytes(b"\n".join([lines[0], b'{"kind": 1', newer, lines[1], lines[1], b""]))
     done = aicore_obs.copy_store(place, tmp_path / "to.db")

@@ -11,9 +11,16 @@ from hypothesis import strategies as st
 
 from aicore_obs.model import codec
 from aicore_obs.model.record import CODEC_VERSION, Record
-from tests.records import flag, operation, revision, scope, span
+from tests.records import flag, operation, revision, scope, score, span
 
-ONE_OF_EACH = [operation(), scope(), span(), flag(operation()), revision(operation())]
+ONE_OF_EACH = [
+    operation(),
+    scope(),
+    span(),
+    flag(operation()),
+    revision(operation()),
+    score(operation(), "helpful", value=True),
+]
 newer_versions = st.integers(CODEC_VERSION + 1, 2**31)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from aicore_obs.model.cost import Cost, CostLine
-from aicore_obs.model.events import CostRevision, Flag
+from aicore_obs.model.events import CostRevision, Flag, Score
 from aicore_obs.model.filter import FILTER_NAMES, Filter
 from aicore_obs.model.frame_columns import NOT_PRICED
 from aicore_obs.model.operation import Operation
 from aicore_obs.protocols import Address
 from aicore_obs.query.costs import read_costs, sum_costs
 from aicore_obs.query.reader import read_frame
-from aicore_obs.stores.matching import FoldedFlags, cost_matcher, is_seen, matcher
-from tests.stored import START, flag, operation, revision, write_json, write_postgres, write_sqlite
+from aicore_obs.stores.matching import FoldedFlags, FoldedScores, cost_matcher, is_seen, matcher
+from tests.stored import START, flag, operation, revision, score, write_json, write_postgres, write_sqlite
 
 ODD_TEXTS = (
     *("a_b", "axb", "a%b", "%", "_", '"', "'", "''", "é", "e\u0301", "😀", " a", "a ", "", "a,b", ",", '","'),
@@ -60,12 +60,13 @@ costs = st.builds(
     **dict.fromkeys(("source", "reason", "model", "price_id", "book"), st.one_of(st.none(), texts)),
     lines=st.lists(lines, max_size=2).map(tuple),
 )
-Stored = Operation | Flag | CostRevision
+score_names = st.sampled_from(["helpful", "a_b", "a\x00b", "\ue000"])
+Stored = Operation | Flag | CostRevision | Score
 
 
 @st.composite
 def stored(draw: st.DrawFn) -> list[Stored]:
-    """Some operations, flags on them, and revisions of their costs."""
+    """Some operations, flags on them, scores of them, and revisions of their costs."""
     height = draw(st.integers(0, 6))
     optional = {
         **dict.fromkeys(("project", "provider", "session_id", "run_id", "workspace", "agent_id", "user_id"), texts),
@@ -86,6 +87,11 @@ def stored(draw: st.DrawFn) -> list[Stored]:
         active = reason is not None and draw(st.booleans())
         whom = draw(st.lists(st.integers(0, 6), max_size=3, unique=True))
         records.append(flag(number, *whom, reason=reason, active=active))
+    values = st.one_of(st.none(), st.booleans(), st.sampled_from([-1.0, 0.5, 0.1 + 0.2, 1e300]), texts)
+    records += [
+        score(number, draw(st.integers(0, 3)), draw(score_names), draw(values))
+        for number in range(150, 150 + draw(st.integers(0, 6)))
+    ]
     # Of few operations, so that some are costed again and again.
     for number in range(200, 200 + draw(st.integers(0, 5))):
         of, cost, author = draw(st.integers(0, 1)), draw(costs), draw(st.one_of(st.none(), texts))
@@ -93,6 +99,7 @@ def stored(draw: st.DrawFn) -> list[Stored]:
     return draw(st.permutations(records))
 
 
+score_bounds = st.dictionaries(score_names, st.sampled_from([-1, 0, 0.3, "0.5", 1, "1e400"]), max_size=2)
 several = st.one_of(texts, st.lists(texts, max_size=3))
 bounds = st.one_of(
     amounts,
@@ -117,6 +124,8 @@ filters = st.fixed_dictionaries(
         "tags": several,
         "labels": st.dictionaries(texts, texts, max_size=2),
         "flagged_for": st.sampled_from(["bad", ["a_b", "bad"], "a\x00b", "axb", []]),
+        "scored": st.one_of(score_names, st.lists(score_names, max_size=2)),
+        **dict.fromkeys(("min_score", "max_score"), score_bounds),
         "limit": st.integers(0, 3),
         "offset": st.integers(0, 3),
         "operation_id": st.sampled_from(["nobody", [], operation(0).id, ["1", operation(1).id, operation(2).id]]),
@@ -132,10 +141,15 @@ def expected(records: Sequence[Stored], given_filters: dict[str, Any]) -> list[s
     for record in records:
         if isinstance(record, Flag):
             flags.add(record)
+    scores = FoldedScores()
+    for record in records:
+        if isinstance(record, Score):
+            scores.add(record)
     matches, affordable = matcher(query), cost_matcher(query) or (lambda amount: True)
     found = [one for one in records if isinstance(one, Operation) and matches(one)]
     if query.flagged_for is not None:
         found = [one for one in found if flags.any_of(one.id, query.flagged_for)]
+    found = [one for one in found if scores.match(one.id, query)]
     found = [one for one in found if affordable(shown(one, records, query).total)]
     found.sort(key=lambda one: (one.timestamp, one.id), reverse=query.order == "desc")
     return [one.id for one in found][query.offset :][: query.limit]

@@ -256,6 +256,11 @@ def tracing() -> None:
     assert_type(oplog.db.unflag(run_id="own-id"), int)
     assert_type(oplog.export.to_jsonl(oplog.db.stream(project=None), "out.jsonl", fields=["id"]), int)
     oplog.export.to_chat_jsonl(records, Path("chat.jsonl"), split={"train": 1}, secrets="drop", redact=lambda row: None)
+    oplog.db.score(records[0], "helpful", value=True)
+    oplog.db.score("id", "grade", 0.5, comment="by Ann")
+    oplog.db.query(scored="helpful", min_score={"grade": 0.5})
+    assert_type([record.scores for record in records], list[dict[str, oplog.Score]])
+    oplog.db.score("id", "grade", None)  # type: ignore[arg-type]
     oplog.db.query(colour="red")  # type: ignore[call-arg]
     oplog.db.flag(["id"])  # type: ignore[call-arg]
     oplog.export.to_chat_jsonl(records, "chat.jsonl", secrets="eat")  # type: ignore[arg-type]

@@ -96,6 +96,7 @@ class PostgresStore:
             await connection.executemany(self._statements.records, rows.records())
             await connection.executemany(self._statements.flags, rows.flags())
             await connection.executemany(self._statements.cost_revisions, rows.cost_revisions())
+            await connection.executemany(self._statements.scores, rows.scores())
 
     async def aclose(self) -> None:
         """Close the connection."""

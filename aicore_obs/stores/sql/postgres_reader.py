@@ -36,7 +36,7 @@ from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text
 from aicore_obs.stores.sql.engines import connect_arguments
 from aicore_obs.stores.sql.query import cost_sum_of, select_cost_sum, select_keys, select_ledger, select_operations
 from aicore_obs.stores.sql.restored import Restored, restore
-from aicore_obs.stores.sql.tables import postgres_tables
+from aicore_obs.stores.sql.tables import There, postgres_tables
 from aicore_obs.stores.sql.words import PostgresWords
 
 CHUNK_BYTES = 4_000_000
@@ -45,7 +45,7 @@ CHUNKS_AHEAD = 2
 # Control characters, which JSON text never holds, so that hardly a field needs quotes.
 _SEPARATOR, _QUOTE = "\x1f", "\x1e"
 _CSV = {"format": "csv", "delimiter": _SEPARATOR, "quote": _QUOTE, "encoding": "UTF8"}
-_JSON_COLUMNS = frozenset({"tags", "labels", "extras", "cost_lines", "billing", "flags"})
+_JSON_COLUMNS = frozenset({"tags", "labels", "extras", "cost_lines", "billing", "flags", "scores"})
 _BODIES = frozenset({"request_body", "response_body"})
 _DIALECT = PGDialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
 _WORDS = PostgresWords()
@@ -79,15 +79,15 @@ class PostgresReader:
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
         shape = self._shape_of_store()
 
-        def statement(has_costs: bool) -> Select[Any]:
-            return select_operations(self._tables, _WORDS, query, columns, has_costs=has_costs)
+        def statement(there: There) -> Select[Any]:
+            return select_operations(self._tables, _WORDS, query, columns, there=there)
 
         raws = self._raws(statement, raw_columns(columns))
         return shape.frames(raws, columns, batch_rows=batch_rows)
 
     def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
-        def statement(has_costs: bool) -> Select[Any]:
-            return select_ledger(self._tables, _WORDS, query, has_costs=has_costs)
+        def statement(there: There) -> Select[Any]:
+            return select_ledger(self._tables, _WORDS, query, there=there)
 
         with closing(self._raws(statement, LEDGER_COLUMNS)) as raws:
             for raw in raws:
@@ -102,8 +102,8 @@ class PostgresReader:
         async with self._snapshot() as connection:
             if not await _has(connection, self._tables.operations):
                 return no_costs(as_of)
-            has_costs = await _has(connection, self._tables.cost_revisions)
-            statement = select_cost_sum(self._tables, _WORDS, query, has_costs=has_costs)
+            there = await self._there(connection)
+            statement = select_cost_sum(self._tables, _WORDS, query, there=there)
             return cost_sum_of(_WORDS, await connection.fetchrow(await _with_literals(connection, statement)), as_of)
 
     def records(self, *, left: Callable[[str], object]) -> Iterator[tuple[Record, bytes]]:
@@ -145,15 +145,15 @@ class PostgresReader:
             rows = await connection.fetch(str(select_keys(self._tables).compile(dialect=_DIALECT)))
             return catalogue_of((unescape(row[0]), utf8(unescape(row[1])), row[2]) for row in rows)
 
-    def _raws(self, statement: Callable[[bool], Select[Any]], names: Sequence[str]) -> Raws:
-        """Yield the raw frames of a statement, which is made for a schema with costs or, as version 1, without."""
+    def _raws(self, statement: Callable[[There], Select[Any]], names: Sequence[str]) -> Raws:
+        """Yield the raw frames of a statement, which is made for what the schema has: an older one has less."""
         send, receive = anyio.create_memory_object_stream[bytes](CHUNKS_AHEAD)
         with self._translated(), _portal() as portal:
             copying = portal.start_task_soon(self._copy, statement, send)
             for chunk in _chunks(portal, receive, copying):
                 yield _plain(_parsed(chunk, names))
 
-    async def _copy(self, statement: Callable[[bool], Select[Any]], send: MemoryObjectSendStream[bytes]) -> None:
+    async def _copy(self, statement: Callable[[There], Select[Any]], send: MemoryObjectSendStream[bytes]) -> None:
         waiting = bytearray()
 
         async def take(data: bytes) -> None:
@@ -166,11 +166,15 @@ class PostgresReader:
             if not await _has(connection, self._tables.operations):
                 return
             # Asked at each reading: a writer may take the step at any time.
-            has_costs = await _has(connection, self._tables.cost_revisions)
-            sql = await _with_literals(connection, statement(has_costs))
+            there = await self._there(connection)
+            sql = await _with_literals(connection, statement(there))
             await connection.copy_from_query(sql, output=take, **_CSV)
             if waiting:
                 await send.send(bytes(waiting))
+
+    async def _there(self, connection: Any) -> There:
+        tables = self._tables
+        return There(costs=await _has(connection, tables.cost_revisions), scores=await _has(connection, tables.scores))
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[Any]:

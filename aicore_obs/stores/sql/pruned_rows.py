@@ -1,4 +1,4 @@
-"""This module is where it is said in SQL what goes with an operation: payloads, flags, revisions, and their records.
+"""This module is where it is said in SQL what goes with an operation: payloads, flags, scores, costs and their records.
 
 Everything here is synchronous and works on one open connection, inside a transaction of the caller.
 """
@@ -25,7 +25,7 @@ from aicore_obs.stores.sql.words import PostgresWords, SqliteWords, Words
 
 LOCK_TIMEOUT_S = 30
 # Kinds that go with the operation of which they speak.
-_OF_OPERATIONS = ("flag", "cost")
+_OF_OPERATIONS = ("flag", "cost", "score")
 
 
 class Row(NamedTuple):
@@ -57,6 +57,9 @@ class Speech(Protocol):
 
     def flag_records(self, ids: Sequence[str]) -> Any:
         """Return the DELETE of flag records that speak of one of these operations and of none that is still there."""
+
+    def score_records(self, ids: Sequence[str]) -> Any:
+        """Return the DELETE of score records of these operations, those that a newer one has replaced included."""
 
     def lock_deletions(self, connection: sa.Connection) -> None:
         """Wait until no writer is in the middle of a batch, and let none begin until this transaction ends."""
@@ -96,8 +99,9 @@ class PrunedRows:
         found = Pruned(operations=len(ids), payloads=count, payload_bytes=int(length), content_only=content_only)
         if content_only:
             return found
-        flags, revisions = (self._count(connection, one, ids) for one in (tables.flags, tables.cost_revisions))
-        return msgspec.structs.replace(found, flags=flags, cost_revisions=revisions)
+        beside = {"flags": tables.flags, "cost_revisions": tables.cost_revisions, "scores": tables.scores}
+        counts = {name: self._count(connection, table, ids) for name, table in beside.items()}
+        return msgspec.structs.replace(found, **counts)
 
     def removed(self, connection: sa.Connection, batch: Sequence[Row], deletion: Deletion) -> Pruned:
         """Let these operations go, or their content, and everything that hangs on it."""
@@ -116,11 +120,13 @@ class PrunedRows:
             self._speech.among(tables.cost_revisions.c.operation_id, ids)
         )
         records = connection.execute(sa.delete(tables.records).where(tables.records.c.id.in_(costs))).rowcount
-        for table in (tables.cost_revisions, tables.flags):
+        for table in (tables.cost_revisions, tables.flags, tables.scores):
             connection.execute(sa.delete(table).where(self._speech.among(table.c.operation_id, ids)))
         connection.execute(sa.delete(tables.operations).where(mine))
         if found.flags:
             records += connection.execute(self._speech.flag_records(ids)).rowcount
+        if found.scores:
+            records += connection.execute(self._speech.score_records(ids)).rowcount
         return msgspec.structs.replace(found, records=records)
 
     def others_removed(self, connection: sa.Connection, query: Filter) -> Pruned:
@@ -198,6 +204,11 @@ class SqliteSpeech:
         kept = sa.select(operations.c.id).where(operations.c.id.in_(sa.select(there.c.value)))
         return sa.delete(records).where(records.c.kind == "flag", gone.exists(), ~kept.exists())
 
+    def score_records(self, ids: Sequence[str]) -> Any:
+        records = self.tables.records
+        spoken_of = sa.func.json_extract(records.c.body, "$.operation_id")
+        return sa.delete(records).where(records.c.kind == "score", self.among(spoken_of, ids))
+
     def lock_deletions(self, connection: sa.Connection) -> None:
         """Nothing is left to do."""
 
@@ -227,6 +238,12 @@ class PostgresSpeech:
         kept = sa.select(operations.c.id).where(operations.c.id.in_(sa.select(sa.cast(each, operations.c.id.type))))
         gone = listed.op("?|", is_comparison=True)(sa.cast(list(ids), postgresql.ARRAY(sa.Text())))
         return sa.delete(records).where(records.c.kind == "flag", gone, ~kept.correlate(records).exists())
+
+    def score_records(self, ids: Sequence[str]) -> Any:
+        records = self.tables.records
+        spoken_of = sa.type_coerce(records.c.body, postgresql.JSONB())["operation_id"].astext
+        mine = spoken_of == sa.any_(sa.cast(list(ids), postgresql.ARRAY(sa.Text())))
+        return sa.delete(records).where(records.c.kind == "score", mine)
 
     def lock_deletions(self, connection: sa.Connection) -> None:
         table = connection.dialect.identifier_preparer.format_table(self.tables.deletions)

@@ -33,7 +33,8 @@ from aicore_obs.stores.matching import storable
 from aicore_obs.stores.sql.conditions import Conditions
 from aicore_obs.stores.sql.costs import COLUMNS as COST_COLUMNS
 from aicore_obs.stores.sql.costs import Costs
-from aicore_obs.stores.sql.tables import Tables
+from aicore_obs.stores.sql.opinions import flagged, flags_of, scores_match, scores_of
+from aicore_obs.stores.sql.tables import EVERYTHING, Tables, There
 from aicore_obs.stores.sql.words import Words
 
 _PAYLOADS = ("request", "response")
@@ -42,16 +43,16 @@ _ID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def select_operations(
-    tables: Tables, words: Words, query: Filter, columns: Sequence[str], *, has_costs: bool = True
+    tables: Tables, words: Words, query: Filter, columns: Sequence[str], *, there: There = EVERYTHING
 ) -> Select[Any]:
     """Return the SELECT of the raw columns that these columns of a frame need, of the operations that match.
 
     The statement's columns have the names and the order of :func:`~aicore_obs.stores.frame.raw_columns`.
-    ``has_costs`` is False for a schema of version 1.
+    ``there`` says what the schema has: an older one has less.
     """
     needed = raw_columns(columns)
     operations = tables.operations
-    costs = Costs(tables, words, query, there=has_costs)
+    costs = Costs(tables, words, query, there=there.costs)
     source = costs.joined(operations, needed)
     found: dict[str, ColumnElement[Any]] = {**costs.shown(), "timestamp": words.microseconds(operations.c.timestamp)}
     for part in _PAYLOADS:
@@ -60,9 +61,11 @@ def select_operations(
             source = source.outerjoin(payload, payload.c.payload_id == operations.c[f"{part}_payload_id"])
             found |= {f"{part}_body": payload.c.body, f"{part}_encoding": payload.c.encoding}
     if "flags" in needed:
-        found["flags"] = _flags(tables, words)
+        found["flags"] = flags_of(tables, words)
+    if "scores" in needed:
+        found["scores"] = scores_of(tables, words) if there.scores else cast(null(), Text())
     chosen = [(found[name] if name in found else operations.c[name]).label(name) for name in needed]
-    statement = select(*chosen).select_from(source).where(*_conditions(tables, words, query, costs))
+    statement = select(*chosen).select_from(source).where(*_conditions(tables, words, query, costs, there))
     return _limited(_ordered(statement, query, operations.c.timestamp, operations.c.id), query)
 
 
@@ -72,7 +75,7 @@ def select_ids(tables: Tables, words: Words, query: Filter) -> Select[Any]:
     costs = Costs(tables, words, query)
     names = ("id", "timestamp", "request_payload_id", "response_payload_id")
     statement = select(*(operations.c[name] for name in names)).select_from(costs.joined(operations, ()))
-    statement = statement.where(*_conditions(tables, words, query, costs))
+    statement = statement.where(*_conditions(tables, words, query, costs, EVERYTHING))
     return _limited(_ordered(statement, query, operations.c.timestamp, operations.c.id), query)
 
 
@@ -87,18 +90,18 @@ def header_conditions(columns: Any, words: Words, query: Filter) -> Iterator[Col
             yield words.one_of(columns[name], [words.text(storable(value)) for value in values])
 
 
-def select_cost_sum(tables: Tables, words: Words, query: Filter, *, has_costs: bool = True) -> Select[Any]:
+def select_cost_sum(tables: Tables, words: Words, query: Filter, *, there: There = EVERYTHING) -> Select[Any]:
     """Return the SELECT of one row: priced, partial and unpriced operations, and two sums in their parts.
 
     The sums are of the costs, and of the tokens of operations without one; :func:`cost_sum_of` reads the row.
     """
     operations = tables.operations
-    costs = Costs(tables, words, query, there=has_costs)
+    costs = Costs(tables, words, query, there=there.costs)
     shown = costs.shown()
     each = select(
         shown["cost_usd"].label("cost"), shown["cost_reason"].label("reason"), operations.c.total_tokens.label("tokens")
     ).select_from(costs.joined(operations, COST_COLUMNS))
-    each = each.where(*_conditions(tables, words, query, costs))
+    each = each.where(*_conditions(tables, words, query, costs, there))
     if _is_part(query):
         each = _limited(_ordered(each, query, operations.c.timestamp, operations.c.id), query)
     one = each.subquery("one").c
@@ -107,7 +110,7 @@ def select_cost_sum(tables: Tables, words: Words, query: Filter, *, has_costs: b
         func.count().filter(priced),
         func.count().filter(priced, one.reason.is_not(None)),
         func.count().filter(unpriced),
-        *(func.sum(part) for part in (words.parts(one.cost) if has_costs else ())),
+        *(func.sum(part) for part in (words.parts(one.cost) if there.costs else ())),
         *(func.sum(part).filter(unpriced) for part in words.parts(one.tokens)),
     ]
     return select(*sums)
@@ -122,16 +125,16 @@ def cost_sum_of(words: Words, row: Sequence[Any], as_of: datetime) -> CostSum:
     return CostSum(total=cost, priced=priced, partial=partial, unpriced=unpriced, unpriced_tokens=tokens, as_of=as_of)
 
 
-def select_ledger(tables: Tables, words: Words, query: Filter, *, has_costs: bool = True) -> Select[Any]:
+def select_ledger(tables: Tables, words: Words, query: Filter, *, there: There = EVERYTHING) -> Select[Any]:
     """Return the SELECT of the ledger of the operations that match: each as recorded, then each revision, in order.
 
     The statement's columns have the names and the order of :data:`LEDGER_COLUMNS`.
     """
     operations = tables.operations
-    costs = Costs(tables, words, query, there=has_costs)
+    costs = Costs(tables, words, query, there=there.costs)
     own = [column.label(name) for name, column in costs.own().items()]
     matched = select(operations.c.id, operations.c.timestamp, *own).select_from(costs.joined(operations, ()))
-    matched = matched.where(*_conditions(tables, words, query, costs))
+    matched = matched.where(*_conditions(tables, words, query, costs, there))
     if _is_part(query):
         matched = _limited(_ordered(matched, query, operations.c.timestamp, operations.c.id), query)
     one = matched.cte("matched")
@@ -143,7 +146,7 @@ def select_ledger(tables: Tables, words: Words, query: Filter, *, has_costs: boo
         cast(null(), Text()).label("author"),
         *(one.c[name] for name in COST_COLUMNS),
     )
-    rows = union_all(as_recorded, costs.revisions_of(one)) if has_costs else as_recorded
+    rows = union_all(as_recorded, costs.revisions_of(one)) if there.costs else as_recorded
     found = rows.subquery("found").c
     times = {"recorded_at": words.microseconds(found.recorded_at)}
     chosen = [(times[name] if name in times else found[name]).label(name) for name in LEDGER_COLUMNS]
@@ -171,7 +174,9 @@ def select_keys(tables: Tables) -> Select[Any]:
     return select(keys.field, keys.key, keys.type).order_by(keys.field, keys.key, keys.type)
 
 
-def _conditions(tables: Tables, words: Words, query: Filter, costs: Costs) -> Iterator[ColumnElement[bool]]:
+def _conditions(
+    tables: Tables, words: Words, query: Filter, costs: Costs, there: There
+) -> Iterator[ColumnElement[bool]]:
     columns = tables.operations.c
     yield from _times(columns.timestamp, words, query)
     if query.id_below is not None:
@@ -186,7 +191,8 @@ def _conditions(tables: Tables, words: Words, query: Filter, costs: Costs) -> It
     if query.where is not None:
         yield Conditions(tables, words, costs.told()).sql(query.where)
     if query.flagged_for is not None:
-        yield _flagged(tables, words, query.flagged_for)
+        yield flagged(tables, words, query.flagged_for)
+    yield from scores_match(tables, words, query, there=there.scores)
 
 
 def _times(timestamp: ColumnElement[Any], words: Words, query: Filter) -> Iterator[ColumnElement[bool]]:
@@ -216,29 +222,6 @@ def _ranges(columns: Any, query: Filter) -> Iterator[ColumnElement[bool]]:
             continue
         bound = min(value, _INT64_MAX) if isinstance(value, int) else value
         yield columns[column] >= bound if comparison == ">=" else columns[column] <= bound
-
-
-def _flagged(tables: Tables, words: Words, reasons: Sequence[str]) -> ColumnElement[bool]:
-    flag = tables.flags.alias("flag")
-    meant = words.one_of(flag.c.reason, [words.text(storable(reason)) for reason in reasons])
-    return select(flag.c.operation_id).where(meant, *_marks(tables, flag)).exists()
-
-
-def _flags(tables: Tables, words: Words) -> ColumnElement[Any]:
-    """Return the marks of an operation as JSON: a list of objects, in no order, or null."""
-    flag = tables.flags.alias("flag")
-    parts = {"id": flag.c.record_id, "reason": flag.c.reason, "note": flag.c.note}
-    listed = words.objects({**parts, "at": words.microseconds(flag.c.timestamp)})
-    return select(listed).where(*_marks(tables, flag)).scalar_subquery()
-
-
-def _marks(tables: Tables, flag: Any) -> Iterator[ColumnElement[bool]]:
-    """Say that a row of flags marks the operation of the statement, and that no later row takes all marks away."""
-    cleared = tables.flags.alias("cleared")
-    later = (cleared.c.operation_id == flag.c.operation_id) & (cleared.c.reason == "")
-    yield flag.c.operation_id == tables.operations.c.id
-    yield flag.c.active
-    yield ~select(cleared.c.operation_id).where(later, cleared.c.record_id >= flag.c.record_id).exists()
 
 
 def _json(words: Words, wanted: list[str] | dict[str, str]) -> str:

@@ -15,12 +15,13 @@ import msgspec
 
 from aicore_obs.model.cost import NO_BILLING, Cost, from_quanta, to_quanta
 from aicore_obs.model.escape import MARK, escape, escape_json_nul
-from aicore_obs.model.events import CostRevision, Flag
+from aicore_obs.model.events import CostRevision, Flag, Score
 from aicore_obs.model.ids import part_id, to_microseconds
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Payload
 from aicore_obs.protocols import Batch
 from aicore_obs.stores.catalogue import KEY_CAP, REST, keys_of
+from aicore_obs.stores.matching import score_number, score_text
 
 Row = tuple[Any, ...]
 
@@ -95,6 +96,16 @@ class Rows:
                 header = (record.operation_id, record.id, self._time(record.timestamp), record.author)
                 row = (*header, *_cost_columns(record.cost, self._amount))
                 yield _escaped(row, _REVISION_JSON) if self._needs_escapes(line) else row
+
+    def scores(self) -> Iterator[Row]:
+        """Yield one row for each score, in the order of ``tables.scores``."""
+        for record, _ in self._pairs:
+            if isinstance(record, Score):
+                name, value, comment = record.name, score_text(record), record.comment
+                if self._nul_safe:
+                    name, value, comment = escape(name, nul=True), _narrow(value), _narrow(comment)
+                when = self._time(record.timestamp)
+                yield (record.operation_id, name, record.id, when, value, score_number(record), comment)
 
     def keys(self) -> Iterator[Row]:
         """Yield (field, key, JSON type) of everything in extras and labels, in the order of ``tables.keys``."""

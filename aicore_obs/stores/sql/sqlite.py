@@ -107,6 +107,7 @@ class SqliteStore:
             await driver.executemany(self._statements.records, rows.records())
             await driver.executemany(self._statements.flags, rows.flags())
             await driver.executemany(self._statements.cost_revisions, rows.cost_revisions())
+            await driver.executemany(self._statements.scores, rows.scores())
 
     async def aclose(self) -> None:
         """Close the connection."""

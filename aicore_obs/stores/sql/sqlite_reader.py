@@ -30,7 +30,7 @@ from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text
 from aicore_obs.stores.sql import sqlite_files
 from aicore_obs.stores.sql.query import cost_sum_of, select_cost_sum, select_keys, select_ledger, select_operations
 from aicore_obs.stores.sql.restored import Restored, restore
-from aicore_obs.stores.sql.tables import sqlite_tables
+from aicore_obs.stores.sql.tables import There, sqlite_tables
 from aicore_obs.stores.sql.words import CONTAINS_ALL, SqliteWords
 
 BUSY_TIMEOUT_S = 30.0
@@ -64,15 +64,15 @@ class SqliteReader:
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
         shape = self._shape_of_store()
 
-        def statement(has_costs: bool) -> Select[Any]:
-            return select_operations(self._tables, _WORDS, query, columns, has_costs=has_costs)
+        def statement(there: There) -> Select[Any]:
+            return select_operations(self._tables, _WORDS, query, columns, there=there)
 
         raws = self._raws(statement, raw_columns(columns), batch_rows=batch_rows)
         return shape.frames(raws, columns, batch_rows=batch_rows)
 
     def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
-        def statement(has_costs: bool) -> Select[Any]:
-            return select_ledger(self._tables, _WORDS, query, has_costs=has_costs)
+        def statement(there: There) -> Select[Any]:
+            return select_ledger(self._tables, _WORDS, query, there=there)
 
         with closing(self._raws(statement, LEDGER_COLUMNS, batch_rows=batch_rows)) as raws:
             yield from map(ledger_frame, raws)
@@ -82,8 +82,8 @@ class SqliteReader:
         with self._connection() as connection:
             if not _has(connection, self._tables.operations.name):
                 return no_costs(as_of)
-            has_costs = _has(connection, self._tables.cost_revisions.name)
-            statement = select_cost_sum(self._tables, _WORDS, query, has_costs=has_costs)
+            there = self._there(connection)
+            statement = select_cost_sum(self._tables, _WORDS, query, there=there)
             with closing(_execute(connection, statement)) as cursor:
                 return cost_sum_of(_WORDS, cursor.fetchone(), as_of)
 
@@ -112,16 +112,20 @@ class SqliteReader:
             return EMPTY
         return catalogue_of(_execute(connection, select_keys(self._tables)))
 
-    def _raws(self, statement: Callable[[bool], Select[Any]], names: Sequence[str], *, batch_rows: int) -> Raws:
-        """Yield the raw frames of a statement, which is made for a schema with costs or, as version 1, without."""
+    def _raws(self, statement: Callable[[There], Select[Any]], names: Sequence[str], *, batch_rows: int) -> Raws:
+        """Yield the raw frames of a statement, which is made for what the schema has: an older one has less."""
         with self._connection() as connection:
             if not _has(connection, self._tables.operations.name):
                 return
             # Asked at each reading: a writer may take the step at any time.
-            has_costs = _has(connection, self._tables.cost_revisions.name)
+            there = self._there(connection)
             # One statement is one snapshot.
-            with closing(_execute(connection, statement(has_costs))) as cursor:
+            with closing(_execute(connection, statement(there))) as cursor:
                 yield from _frames(cursor, names, batch_rows=batch_rows)
+
+    def _there(self, connection: sqlite3.Connection) -> There:
+        tables = self._tables
+        return There(costs=_has(connection, tables.cost_revisions.name), scores=_has(connection, tables.scores.name))
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

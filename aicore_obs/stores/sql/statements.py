@@ -21,6 +21,7 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
     records: str
     flags: str
     cost_revisions: str
+    scores: str
     keys: str
     known_keys: str
     deletions: str
@@ -35,6 +36,7 @@ def statements(tables: Tables, dialect: Dialect) -> Statements:
         records=_ignore(tables.records, dialect),
         flags=_newest(tables.flags, dialect),
         cost_revisions=_ignore(tables.cost_revisions, dialect),
+        scores=_newest(tables.scores, dialect),
         keys=_ignore(tables.keys, dialect),
         known_keys=_text(tables.keys.select(), dialect),
         deletions=_text(_deletions_after(tables), dialect),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Boolean, Column, Index, Integer, MetaData, SmallInteger, Table, Text
 
 from aicore_obs.model.usage import COUNT_FIELDS, FRACTION_FIELDS, TOKEN_FIELDS
@@ -55,6 +56,16 @@ def _cost_columns() -> tuple[Column[Any], ...]:
     )
 
 
+class There(msgspec.Struct, frozen=True):
+    """Which tables that came later a schema has, as far as readers ask: costs since version 2, scores since 4."""
+
+    costs: bool = True
+    scores: bool = True
+
+
+EVERYTHING = There()
+
+
 class Tables:
     """The tables of one store: declared for a prefix (SQLite) or a schema (PostgreSQL)."""
 
@@ -66,6 +77,7 @@ class Tables:
         self.records = self._records()
         self.flags = self._flags()
         self.cost_revisions = self._cost_revisions()
+        self.scores = self._scores()
         self.keys = self._keys()
         self.deletions = self._deletions()
         self.deleted_operations = self._deleted_operations()
@@ -74,8 +86,8 @@ class Tables:
     @property
     def written(self) -> tuple[Table, ...]:
         """The tables that records go into, and those of what was deleted."""
-        records = (self.operations, self.payloads, self.records, self.flags, self.cost_revisions, self.keys)
-        return (*records, self.deletions, self.deleted_operations)
+        records = (self.operations, self.payloads, self.records, self.flags, self.cost_revisions, self.scores)
+        return (*records, self.keys, self.deletions, self.deleted_operations)
 
     def _name(self, name: str) -> str:
         return f"{self.prefix}{name}"
@@ -173,6 +185,25 @@ class Tables:
             Column("timestamp", UtcMicroseconds(), nullable=False),
             Column("author", Text()),
             *_cost_columns(),
+            sqlite_with_rowid=False,
+        )
+
+    def _scores(self) -> Table:
+        """The folded state of score records: of an operation and a name the record with the highest ``record_id``.
+
+        ``value`` is JSON text, null where the score is taken away; ``number`` is what filters compare, null where the
+        value is a category.
+        """
+        return Table(
+            self._name("scores"),
+            self.metadata,
+            Column("operation_id", record_id(), primary_key=True),
+            Column("name", Text(), primary_key=True),
+            Column("record_id", record_id(), nullable=False),
+            Column("timestamp", UtcMicroseconds(), nullable=False),
+            Column("value", Text()),
+            Column("number", number()),
+            Column("comment", Text()),
             sqlite_with_rowid=False,
         )
 
