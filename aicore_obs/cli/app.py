@@ -26,6 +26,7 @@ from aicore_obs.cli import (
     reconcile,
     recost,
     reports,
+    score,
     screen,
     sql,
     stats,
@@ -77,6 +78,8 @@ app.command("copy")(copy.copy)
 app.command("import")(imports.import_)
 app.command("flag")(flag.flag)
 app.command("unflag")(flag.unflag)
+app.command("score")(score.score)
+app.command("unscore")(score.unscore)
 app.command("export-chat")(export_chat.export_chat)
 app.add_typer(prices.app, name="prices")
 app.add_typer(dead_letters.app, name="dead-letters")

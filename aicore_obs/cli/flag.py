@@ -50,7 +50,7 @@ def flag(
     """
     place = address(store, db_schema)
     ids = _chosen(place, where or [], everything=everything)
-    with _opened(place) as tracer:
+    with opened(place) as tracer:
         count = tracer.db.flag(ids, reason=reason, note=note)
     screen.say(f"Flagged for {screen.plain(reason)}: {screen.counted(count, 'operation')}")
 
@@ -71,7 +71,7 @@ def unflag(
     """Take flags from the operations of a store that match."""
     place = address(store, db_schema)
     ids = _chosen(place, where or [], everything=everything)
-    with _opened(place) as tracer:
+    with opened(place) as tracer:
         count = tracer.db.unflag(ids, reason=reason)
     screen.say(f"Flags taken away: {screen.counted(count, 'operation')}")
 
@@ -89,7 +89,7 @@ def _chosen(place: Address, where: Sequence[str], *, everything: bool) -> list[s
 
 
 @contextmanager
-def _opened(place: Address) -> Iterator[Tracer]:
+def opened(place: Address) -> Iterator[Tracer]:
     """Give a tracer on a store, and see to it that everything is there at the end.
 
     Raises:

@@ -12,7 +12,7 @@ import typer
 from aicore_obs.cli import screen
 from aicore_obs.cli.places import DEFAULT_SCHEMA, SchemaOption, StoreArgument, address
 from aicore_obs.errors import FilterError
-from aicore_obs.model.filter import Filter
+from aicore_obs.model.filter import SCORE_RANGES, Filter
 from aicore_obs.protocols import Address
 from aicore_obs.query.reader import read_frame
 
@@ -32,7 +32,9 @@ FOLLOW_INTERVAL_S = 1.0
 LATE = timedelta(seconds=60)
 _WHOLE = frozenset({"min_tokens", "max_tokens"})
 _FRACTIONS = frozenset({"min_latency", "max_latency"})
-_LISTS = frozenset({"tags", "flagged_for"})
+# What is given a member at a time: labels.KEY=…
+_MEMBERS = frozenset({"labels", *SCORE_RANGES})
+_LISTS = frozenset({"tags", "flagged_for", "scored"})
 
 
 def tail(
@@ -75,8 +77,9 @@ def filters_of(words: Sequence[str]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals:
             raise FilterError(f"--where {word!r}: NAME=VALUE is needed, such as provider=openai")
-        if name.startswith("labels."):
-            filters.setdefault("labels", {})[name.removeprefix("labels.")] = value
+        field, dot, key = name.partition(".")
+        if dot and field in _MEMBERS:
+            filters.setdefault(field, {})[key] = value
         elif name in filters or name in _LISTS:
             before = filters.get(name, [])
             filters[name] = [*(before if isinstance(before, list) else [before]), value]

@@ -1,4 +1,4 @@
-"""This module is where the commands of the oplog door are tested: flag, unflag, export-chat."""
+"""This module is where the commands of the oplog door are tested: flag, unflag, score, unscore, export-chat."""
 
 from __future__ import annotations
 
@@ -47,6 +47,26 @@ def test_flag_and_unflag(store: str) -> None:
     assert ask("unflag", store, "--all").output.strip() == "Flags taken away: 0 operations"
 
 
+def test_score_and_unscore(store: str) -> None:
+    """A number, yes or no, a category; what was scored is found by its name and by a bound."""
+    with Tracer("shop", store) as tracer:
+        one, other, _ = (record.id for record in tracer.db.query())
+    assert ask("score", one, "helpful", "true", store, "--comment", "so it is").output.strip() == "Scored: helpful true"
+    for words in (("grade", "0.5", store), ("tone", "nan", store)):
+        assert ask("score", one, *words).exit_code == 0
+    assert ask("score", other, "grade", "--", "-1", store).exit_code == 0
+    with Tracer("shop", store) as tracer:
+        [found] = tracer.db.query(min_score={"grade": 0})
+        values = {name: score.value for name, score in found.scores.items()}
+        assert (found.id, values) == (one, {"grade": 0.5, "helpful": True, "tone": "nan"})
+        assert found.scores["helpful"].comment == "so it is"
+    flagged = ask("flag", store, "-w", "max_score.grade=0", "-w", "scored=grade", "-r", "bad")
+    assert flagged.output.strip() == "Flagged for bad: 1 operation"
+    assert ask("unscore", one, "grade", store).output.strip() == "Score taken away: grade"
+    with Tracer("shop", store) as tracer:
+        assert [record.id for record in tracer.db.query(scored="grade")] == [other]
+
+
 def test_what_is_not_said_or_not_there(tmp_path: Path) -> None:
     """One line, exit code 2, and no store is made."""
     missing = str(tmp_path / "none.db")
@@ -55,6 +75,8 @@ def test_what_is_not_said_or_not_there(tmp_path: Path) -> None:
         (("flag", missing, "-r", "x", "--all", "-w", "status=ok"), "which operations"),
         (("unflag", missing, "-w", "colour=red"), "unknown filter 'colour'"),
         (("flag", missing, "-r", "x", "--all"), "there is no database"),
+        (("flag", missing, "-r", "x", "-w", "min_score.grade=much"), "min_score='much': a number is needed"),
+        (("score", "abc", "helpful", "1", missing), "there is no database"),
         (("export-chat", str(tmp_path / "c.jsonl"), missing), "there is no database"),
         (("export-chat", str(tmp_path / "c.jsonl"), missing, "--split", "a"), "NAME=SHARE"),
         (("export-chat", str(tmp_path / "c.jsonl"), missing, "--secrets", "eat"), "--secrets='eat'"),
