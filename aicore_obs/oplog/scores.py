@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Real
 from typing import Any
 
 from aicore_obs.capture.plain import printable
@@ -62,7 +63,8 @@ def _checked(value: Any) -> Value:
     if isinstance(value, bool):
         return value
     try:
-        number = float(value) if isinstance(value, int | float) else math.nan
+        # NumPy's numbers are real ones, too.
+        number = float(value) if isinstance(value, Real) else math.nan
     except OverflowError:
         number = math.nan
     if not math.isfinite(number):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def test_a_score_may_come_before_its_operation_is_stored(sqlite_tracer: Tracer) 
     """An id that nobody has is kept and shown nowhere; a record says which one is meant as well as its id."""
     nobody = "01900000-0000-7000-8000-000000000000"
     sqlite_tracer.db.score(nobody, "helpful", value=True)
+    sqlite_tracer.db.score(nobody, "part", Fraction(1, 2))  # type: ignore[arg-type]
     save(sqlite_tracer)
     [record] = sqlite_tracer.db.query()
     sqlite_tracer.db.score(
