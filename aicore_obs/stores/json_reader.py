@@ -174,8 +174,9 @@ _COST_PARTS = {
 }
 _GETTERS: dict[str, Callable[[Operation], Any]] = {
     **{name: _of_derived(f"usage.{name}") for name in Usage.__struct_fields__},
-    **{name: _of_derived(name) for name in Derived.__struct_fields__ if name not in _NOT_COLUMNS},
     **{name: attrgetter(name) for name in Operation.__struct_fields__},
+    # Later, since of what both have (how a stream ended) databases keep what was derived.
+    **{name: _of_derived(name) for name in Derived.__struct_fields__ if name not in _NOT_COLUMNS},
     **{column: _of_cost(part) for column, part in _COST_PARTS.items()},
     "cost_lines": _lines,
     "billing": _billing,

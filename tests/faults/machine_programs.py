@@ -137,6 +137,9 @@ def clock_that_jumps_back(arguments: Arguments) -> None:
 
 def terminated(arguments: Arguments) -> None:
     """Record, then wait for a signal that one does nothing about."""
+    # Whoever started us may have had one ignored, as ``nohup`` does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     record(LlmOperationCollector(**arguments, batch_interval_s=NEVER_S))
     signal.pause()
 
