@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -296,21 +295,3 @@ def test_a_drain_that_finds_nothing_ends_when_it_is_told() -> None:
     """Nothing is made, and no thread is left."""
     told = iter([False, False, True])
     assert Drain(list, stopped=lambda: next(told), tell=print).run() == []
-
-
-def test_callers_pay_no_more_than_with_a_writer_of_their_own(opens: Opens) -> None:
-    """Medians of the same call, in turns on the same machine; there is some room for a busy one."""
-    collectors = [opens(db_url=f"sqlite:///{writer}.db", writer=writer) for writer in ("external", "internal")]
-    call = {"model": "m", "messages": [{"role": "user", "content": "x" * 500}]}
-
-    def median(collector: LlmOperationCollector) -> float:
-        times = []
-        for _ in range(300):
-            begun = time.perf_counter()
-            collector.record_completion(call, response={"text": "y" * 500})
-            times.append(time.perf_counter() - begun)
-        return statistics.median(times)
-
-    rounds = [[median(collector) for collector in collectors] for _ in range(9)]
-    mine, theirs = (min(one) for one in zip(*rounds, strict=True))
-    assert mine <= 1.25 * theirs, (mine, theirs)
