@@ -6,10 +6,11 @@ import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
+from aicore_obs.context import carried
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.model.ids import new_id
 from aicore_obs.pipeline.forks import ForkLock
@@ -107,13 +108,7 @@ def carry(work: Callable[P, T]) -> Callable[P, T]:
 
     ``executor.submit(carry(work), …)`` or ``Thread(target=carry(work))``; asyncio carries the context by itself.
     """
-    context = copy_context()
-
-    def carried(*args: P.args, **kwargs: P.kwargs) -> T:
-        # A copy for each call: no two threads may be in one context at a time.
-        return context.copy().run(work, *args, **kwargs)
-
-    return carried
+    return carried(work)
 
 
 class _Numberings:
