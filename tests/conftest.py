@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.faults import tally
 from tests.postgres import PostgresServer
 
 # How long an example takes says more of the machine than of the code.
@@ -31,3 +33,25 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a worker of a run in several processes send its counts to the one that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["tally"] = tally.counted()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take on what a worker has counted, unless it has died."""
+    tally.add(getattr(node, "workeroutput", {}).get("tally", []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was tried, lost and doubled, by fault and store."""
+    lines = tally.table()
+    if lines:
+        terminalreporter.section("records by fault and store")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from aicore_obs import LlmOperationCollector
-from tests.faults import tally
 from tests.faults.places import Place
 
 KINDS = ("sqlite", "json", "jsonl", "postgresql")
@@ -46,10 +45,9 @@ def open_collector() -> Iterator[Callable[..., LlmOperationCollector]]:
         collector.close(timeout_s=0.1)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was tried, lost and doubled, by fault and store."""
-    lines = tally.table()
-    if lines:
-        terminalreporter.section("records by fault and store")
-        for line in lines:
-            terminalreporter.write_line(line)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests to one of several workers: what they do to the machine is enough at a time."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("faults"))

@@ -29,3 +29,14 @@ def table() -> list[str]:
     for (fault, store), numbers in [*sorted(_counts.items()), (("all", ""), total)]:
         lines.append(f"{fault:{width}}  {store:10}" + "".join(f"{numbers[name]:>9,}" for name in columns))
     return lines
+
+
+def counted() -> list[tuple[str, str, dict[str, int]]]:
+    """Return what was counted, in words that one process can send to another."""
+    return [(fault, store, dict(numbers)) for (fault, store), numbers in _counts.items()]
+
+
+def add(lines: list[tuple[str, str, dict[str, int]]]) -> None:
+    """Take on what another process of this run has counted."""
+    for fault, store, numbers in lines:
+        _counts.setdefault((fault, store), Counter()).update(numbers)

@@ -82,7 +82,7 @@ def test_a_flipped_bit_in_our_own_segment_is_counted(database: Place, open_colle
     """Damage under a living process: the law still holds, and flush says that something is wrong."""
     collector = open_collector(**database.arguments, batch_interval_s=60)
     collector.record_completion(CALL)
-    # The first batch of a journal is taken at once; those after it are left to gather, so that none of them is read yet.
+    # The first batch of a journal is taken at once; those after it are left to gather, so that none is read yet.
     assert collector.flush()
     for _ in range(10):
         collector.record_completion(CALL)

@@ -160,7 +160,10 @@ def test_a_hook_that_fails_leaks_nothing(redact: Any, caplog: pytest.LogCaptureF
     assert "redact hook failed" in caplog.text
 
 
-@pytest.mark.parametrize("answer", [object(), float("nan"), "\ud800", 10**30, {(1,): {2}}], ids=repr)
+ODD = [pytest.param(object(), id="object()"), float("nan"), "\ud800", 10**30, {(1,): {2}}]
+
+
+@pytest.mark.parametrize("answer", ODD, ids=repr)
 def test_a_hook_may_return_what_json_has_no_word_for(answer: Any) -> None:
     """It is kept as anything else that is odd."""
     record = redacted(lambda _: {"completion_args": {"v": answer, "n": 1}}, REQUEST)

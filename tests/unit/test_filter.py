@@ -132,7 +132,7 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG, ids=lambda one: repr(one)[:30])
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=lambda one: repr(one).partition(" at 0x")[0][:30])
 def test_a_wrong_value_is_named(name: str, value: Any) -> None:
     """The message has the filter, the value, and what is needed."""
     with pytest.raises(FilterError) as raised:
