@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from aicore_obs.errors import FilterError
-from aicore_obs.model.frame_columns import FRAME_COLUMNS
+from aicore_obs.model.frame_columns import FRAME_COLUMNS, OPINION_COLUMNS
 from aicore_obs.model.predicate import Condition
 
 ORDERS = ("asc", "desc")
@@ -173,9 +173,10 @@ def _order(name: str, value: Any) -> dict[str, Any]:
 
 def _columns(name: str, value: Any) -> dict[str, Any]:
     names = tuple(_match(name, value)[name])
-    wrong = [one for one in names if one not in FRAME_COLUMNS]
+    known = (*FRAME_COLUMNS, *OPINION_COLUMNS)
+    wrong = [one for one in names if one not in known]
     if wrong:
-        raise FilterError(f"unknown column {', '.join(map(repr, wrong))}; columns are: {', '.join(FRAME_COLUMNS)}")
+        raise FilterError(f"unknown column {', '.join(map(repr, wrong))}; columns are: {', '.join(known)}")
     return {name: names}
 
 

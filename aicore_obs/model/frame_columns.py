@@ -58,6 +58,8 @@ FRAME_COLUMNS: tuple[str, ...] = (
     "response_text",
     "extras",
 )
+# What people said of an operation. A frame has them where they are asked for: they are looked up for each operation.
+OPINION_COLUMNS: tuple[str, ...] = ("flags", "scores")
 PAYLOAD_COLUMNS = frozenset({"completion_args", "response", "response_text"})
 # The reason that is shown where an operation has neither a cost nor a reason: a program wrote it that priced nothing.
 NOT_PRICED = "not priced"

@@ -20,7 +20,7 @@ from aicore_obs.pipeline.portal import in_thread
 from aicore_obs.reading import ask, place_to_read
 
 _ROWS = "aicore_obs.query.rows:read_rows"
-_MARKED = ("operation_id", "flags")
+_MARKED = ("operation_id", "flags_json")
 # Ids in one question, and operations in one flag record.
 _AT_ONCE = 1_000
 

@@ -39,8 +39,8 @@ COLUMNS = (
     "tags",
     "run_id",
     "seq",
-    "flags",
-    "scores",
+    "flags_json",
+    "scores_json",
 )
 # What of meta is a column of its own, too.
 _QUANTITIES = ("latency_ms", "time_to_first_token_ms")
@@ -97,11 +97,11 @@ def record_of(row: Sequence[Any]) -> Record:
         run_id=found["run_id"],
         seq=found["seq"],
         created_at=_in_utc(found["timestamp"]),
-        flags=marks_of(found["flags"]),
+        flags=marks_of(found["flags_json"]),
         provider=found["provider"],
         status=found["status"],
         finish_reason=found["finish_reason"],
-        scores=scores_of(found["scores"]),
+        scores=scores_of(found["scores_json"]),
     )
 
 

@@ -18,6 +18,7 @@ from polars.io.plugins import register_io_source
 
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.model.filter import Filter
+from aicore_obs.model.frame_columns import OPINION_COLUMNS
 from aicore_obs.protocols import Address, Reader
 from aicore_obs.query.reader import columns_of, open_reader
 
@@ -25,7 +26,7 @@ from aicore_obs.query.reader import columns_of, open_reader
 EXPORT_ROWS = 2_000
 # Parquet's own default, a quarter of a million, holds as many prompts in memory until a group is full.
 ROW_GROUP_ROWS = 10_000
-_JSON_OBJECTS = ("labels", "extras")
+_JSON_OBJECTS = ("labels", "extras", *OPINION_COLUMNS)
 # Columns that are JSON text in a frame, and JSON itself in JSON lines.
 _EMBEDDED = frozenset({*_JSON_OBJECTS, "completion_args", "response"})
 _encoder = msgspec.json.Encoder()

@@ -24,9 +24,9 @@ def read_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """Return the rows of the operations of one store that match, each with these columns.
 
-    The columns are those of a frame, ``extras_json`` (extras as they were given, as JSON text) and ``flags`` (a JSON
-    list of objects, or null). ``may_be_missing``: a store that is not there has no rows. Raises as
-    :func:`~aicore_obs.query.reader.read_frame` does, a wrong filter here and now.
+    The columns are those of a frame, ``extras_json`` (extras as they were given, as JSON text), ``flags_json`` and
+    ``scores_json`` (JSON lists of objects, or null). ``may_be_missing``: a store that is not there has no rows. Raises
+    as :func:`~aicore_obs.query.reader.read_frame` does, a wrong filter here and now.
     """
     query = Filter.of(**filters)
     reader = open_reader(address, is_ours=is_ours or may_be_missing)

@@ -14,9 +14,11 @@ import polars as pl
 
 from aicore_obs.model.cost import QUANTUM
 from aicore_obs.model.escape import unescape, unescape_json
-from aicore_obs.model.frame_columns import COST_COLUMNS, FRAME_COLUMNS, LEDGER_COLUMNS, NOT_PRICED
+from aicore_obs.model.frame_columns import COST_COLUMNS, FRAME_COLUMNS, LEDGER_COLUMNS, NOT_PRICED, OPINION_COLUMNS
 from aicore_obs.model.usage import COUNT_FIELDS, FRACTION_FIELDS, TOKEN_FIELDS
 from aicore_obs.stores.catalogue import EMPTY, FIELDS, Catalogue
+from aicore_obs.stores.opinions import TYPES as OPINIONS
+from aicore_obs.stores.opinions import to_lists
 from aicore_obs.stores.structs import struct_type, to_struct
 
 # provider, response as stored → the text that the model wrote
@@ -24,8 +26,8 @@ ReadText = Callable[[str | None, bytes], str | None]
 Raws = Generator[pl.DataFrame, None, None]
 ESCAPED = "json+escaped"
 PAYLOADS = {"completion_args": "request", "response": "response", "response_text": "response"}
-# Asked for by exports only: the objects of FIELDS as the JSON text that was stored, keys that are null included.
-JSON_TEXTS = {f"{field}_json": field for field in FIELDS}
+# Asked for inside this package only: objects and lists as the JSON text that was stored, keys that are null included.
+JSON_TEXTS = {f"{field}_json": field for field in (*FIELDS, *OPINION_COLUMNS)}
 MONEY = pl.Decimal(38, 12)
 _AMOUNTS = tuple(name for name in COST_COLUMNS if name.endswith("_usd"))
 # What SQLite counts money in.
@@ -50,9 +52,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def frame_schema(catalogue: Catalogue) -> dict[str, pl.DataType]:
-    """Return all columns of a frame with their types, for a store with these keys."""
+    """Return all columns that a frame can have, with their types, for a store with these keys."""
     schema = {name: _TYPES.get(name, pl.String()) for name in FRAME_COLUMNS}
-    return {**schema, **{field: struct_type(catalogue[field]) for field in FIELDS}}
+    return {**schema, **OPINIONS, **{field: struct_type(catalogue[field]) for field in FIELDS}}
 
 
 def empty_schema() -> dict[str, pl.DataType]:
@@ -120,6 +122,8 @@ class Shape:
             return _reasons(raw)
         if name in FIELDS:
             return to_struct(raw[name], self._catalogue[name])
+        if name in OPINIONS:
+            return to_lists(raw[name])
         if name in PAYLOADS:
             return self._texts(raw) if name == "response_text" else _payload(raw, PAYLOADS[name]).alias(name)
         if name == "tags":

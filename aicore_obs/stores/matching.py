@@ -216,5 +216,10 @@ def score_text(score: Score) -> str | None:
 
 
 def score_number(score: Score) -> float | None:
-    """Return the value of a score as a number to compare: yes is 1, no is 0, a category is none."""
-    return None if isinstance(score.value, str | None) else float(score.value)
+    """Return the value of a score as a number to compare; see :func:`number_of`."""
+    return number_of(score.value)
+
+
+def number_of(value: bool | float | str | None) -> float | None:
+    """Return what a score says as a number to compare: yes is 1, no is 0, a category is none."""
+    return None if isinstance(value, str | None) else float(value)

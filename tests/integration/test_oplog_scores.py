@@ -9,9 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from aicore_obs import FilterError
+from aicore_obs import FilterError, export_operations
 from aicore_obs.oplog import Tracer, export
 from tests.oplog_stores import ODD, backend, sqlite_tracer, tracer
 
@@ -117,6 +118,43 @@ def test_scores_choose_and_fill_exports(tracer: Tracer, tmp_path: Path) -> None:
         "scores": {"grade": 0.75},
     }
     assert export.to_parquet(wanted, tmp_path / "a.parquet", ["id", "scores"]).counts["written"] == 1
+
+
+def test_frames_have_flags_and_scores_where_they_are_asked_for(tracer: Tracer, tmp_path: Path) -> None:
+    """Lists of Structs, the scores that hold now; empty where there are none; lazily, eagerly, and in exports."""
+    good, bare = save(tracer), save(tracer)
+    for name, value in (("helpful", "before"), ("helpful", True), ("grade", 0.25), ("tone", 'a "b"'), ("gone", 1)):
+        tracer.db.score(good, name, value, comment="é 😀" if name == "grade" else None)
+    tracer.db.unscore(good, "gone")
+    tracer.db.flag([good], reason="look", note="twice")
+    collector = tracer.collector
+    columns = ["operation_id", "scores", "flags"]
+    frame = collector.polars_from_db(columns=columns)
+    rows = {row["operation_id"]: row for row in frame.iter_rows(named=True)}
+    assert [(one["name"], one["number"], one["value"]) for one in rows[good]["scores"]] == [
+        ("helpful", 1.0, "true"),
+        ("grade", 0.25, "0.25"),
+        ("tone", None, 'a "b"'),
+    ]
+    assert [one["comment"] for one in rows[good]["scores"]] == [None, "é 😀", None]
+    assert [(one["reason"], one["note"]) for one in rows[good]["flags"]] == [("look", "twice")]
+    assert (rows[bare]["scores"], rows[bare]["flags"]) == ([], [])
+    assert "scores" not in collector.polars_from_db().columns
+
+    lazy = collector.scan_db(columns=columns)
+    assert lazy.collect_schema() == frame.schema
+    scored = lazy.filter(pl.col("scores").list.len() > 0, pl.col("scores").is_not_null()).collect()
+    assert scored["operation_id"].to_list() == [good]
+    means = lazy.explode("scores").select(pl.col("scores").struct.unnest()).group_by("name").agg(pl.mean("number"))
+    assert dict(means.collect().drop_nulls().iter_rows()) == {"helpful": 1.0, "grade": 0.25}
+
+    asked = {"columns": columns, "operation_id": good}
+    export_operations(tmp_path / "all.jsonl", asked, store=collector.addresses[0])
+    (line,) = (json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines())
+    assert {one["name"] for one in line["scores"]} == {"helpful", "grade", "tone"}
+    assert [one["reason"] for one in line["flags"]] == ["look"]
+    export_operations(tmp_path / "all.parquet", asked, store=collector.addresses[0])
+    assert len(json.loads(pl.read_parquet(tmp_path / "all.parquet")["scores"][0])) == 3
 
 
 def test_a_tracer_that_is_off_scores_nothing(tmp_path: Path) -> None:
