@@ -50,7 +50,6 @@ _NUMBERS = frozenset({float, int})
 _LINE_END = ord("\n")
 # Above this (31,000 years in milliseconds) a number is not a duration, and may not fit into 64 bits.
 _MAX_QUANTITY = 1e15
-_NO_FIELDS: dict[str, Any] = {}
 _CONTENT = ("completion_args", "response", "extras")
 
 
@@ -107,7 +106,7 @@ class Capture:
     ) -> Captured:
         odd: dict[str, Any] = {}
         context = current()
-        fields = fields_of(context, options, odd) if options or context is not EMPTY else _NO_FIELDS
+        fields = fields_of(context, options, odd) if options or context is not EMPTY else {}
         if type(operation_type) is not str:
             operation_type = text_of("operation_type", operation_type, odd) or "completion"
         if provider is not None and type(provider) is not str:
@@ -116,18 +115,17 @@ class Capture:
             latency_ms = quantity_of("latency_ms", latency_ms, odd)
         operation = Operation(
             id=new_id(),
-            timestamp=fields.get("timestamp") or utc_now(),
+            timestamp=fields.pop("timestamp", None) or utc_now(),
             v=FIRST_VERSION,
-            project=fields.get("project", self._project),
+            project=fields.pop("project", self._project),
             operation_type=operation_type,
             provider=provider,
             latency_ms=latency_ms,
             completion_args=without_secrets(completion_args),
             response=msgspec.UNSET if response is None else response,
             odd=odd,
+            **fields,
         )
-        if fields:
-            operation = msgspec.structs.replace(operation, **{**fields, "timestamp": operation.timestamp})
         if self._is_plain:
             line = _encode(operation)
             if line is not None:

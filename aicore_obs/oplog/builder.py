@@ -21,16 +21,18 @@ _NOTHING: dict[str, Any] = {}
 class Operation:
     """An operation that is being described; made by ``op()``, and nothing is recorded before :meth:`save`."""
 
+    # What was not said stays with the class: making an operation is on every caller's path.
+    model_name: str | None = None
+    provider_name: str | None = None
+    failure: BaseException | str | Mapping[str, Any] | None = None
+    inputs: dict[str, Any] = _NOTHING
+    outputs: dict[str, Any] = _NOTHING
+    metadata: dict[str, Any] = _NOTHING
+    tag_names: tuple[str, ...] = ()
+
     def __init__(self, tracer: Saves, operation: str) -> None:
         self._tracer = tracer
         self.operation = operation
-        self.model_name: str | None = None
-        self.provider_name: str | None = None
-        self.failure: BaseException | str | Mapping[str, Any] | None = None
-        self.inputs: dict[str, Any] = _NOTHING
-        self.outputs: dict[str, Any] = _NOTHING
-        self.metadata: dict[str, Any] = _NOTHING
-        self.tag_names: tuple[str, ...] = ()
 
     def model(self, name: str) -> Self:
         """Say which model did it."""

@@ -49,13 +49,18 @@ _NUMBERS = frozenset({int, float})
 
 def request_of(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request: the model, as given or else as the inputs name it, and the inputs."""
-    own = inputs
     # The plain question first: this is on every caller's path.
-    if any(key.endswith("model") for key in inputs) and any(map(_NEEDS_PREFIX.fullmatch, inputs)):
-        own = {f"{_OWN}{key}" if _NEEDS_PREFIX.fullmatch(key) else key: value for key, value in inputs.items()}
-        if model is None and isinstance(inputs.get("model"), str):
-            model = inputs["model"]
-    return dict(own) if model is None else {"model": model, **own}
+    for key in inputs:
+        if key.endswith("model") and _NEEDS_PREFIX.fullmatch(key):
+            return _request_with_prefixes(model, inputs)
+    return dict(inputs) if model is None else {"model": model, **inputs}
+
+
+def _request_with_prefixes(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    own = {f"{_OWN}{key}" if _NEEDS_PREFIX.fullmatch(key) else key: value for key, value in inputs.items()}
+    if model is None and isinstance(inputs.get("model"), str):
+        model = inputs["model"]
+    return own if model is None else {"model": model, **own}
 
 
 def inputs_of(request: Any) -> dict[str, Any]:

@@ -73,36 +73,34 @@ class Tracer:
 
     def save(self, operation: Operation) -> str | None:
         """Record an operation as it is now, in the run that this task or thread is in."""
-        arguments = self._arguments(operation)
+        request, options = self._described(operation)
         if self._may_wait and _on_a_loop():
-            return self.collector.offer_completion(**arguments)
-        return self.collector.record_completion(**arguments)
+            return self.collector.offer_completion(request, operation.operation, operation.provider_name, **options)
+        return self.collector.record_completion(request, operation.operation, operation.provider_name, **options)
 
     async def asave(self, operation: Operation) -> str | None:
         """Do as :meth:`save`; where that one would wait, other tasks run."""
-        return await self.collector.arecord_completion(**self._arguments(operation))
+        request, options = self._described(operation)
+        collector = self.collector
+        return await collector.arecord_completion(request, operation.operation, operation.provider_name, **options)
 
-    def _arguments(self, operation: Operation) -> dict[str, Any]:
+    def _described(self, operation: Operation) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the request of an operation, and what else ``record_completion`` is told; the response among it."""
         meta = operation.metadata
-        arguments: dict[str, Any] = {
-            "completion_args": request_of(operation.model_name, operation.inputs),
-            "operation_type": operation.operation,
-            "provider": operation.provider_name,
-            "response": operation.outputs or None,
-        }
-        if meta:
-            arguments.update(quantities_of(meta))
+        options: dict[str, Any] = quantities_of(meta) if meta else {}
+        if operation.outputs:
+            options["response"] = operation.outputs
         run = current_run(self)
         if run is not None:
-            arguments["run_id"], arguments["seq"] = run.id, run.next_seq()
+            options["run_id"], options["seq"] = run.id, run.next_seq()
             meta = {**run.metadata, **meta} if run.metadata else meta
         if meta:
-            arguments["extras"] = meta
+            options["extras"] = meta
         if operation.tag_names:
-            arguments["tags"] = operation.tag_names
+            options["tags"] = operation.tag_names
         if operation.failure is not None:
-            arguments["error"] = operation.failure
-        return arguments
+            options["error"] = operation.failure
+        return request_of(operation.model_name, operation.inputs), options
 
     @property
     def place(self) -> tuple[str, ...]:
