@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-STOP_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 60
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def test_a_full_disk_leaves_a_valid_file(kind: str, size: int, tmp_path: Path) -
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert child.stderr.startswith("full "), child.stderr

@@ -170,7 +170,7 @@ def test_processes_share_a_store(place: Address) -> None:
     """Three processes that write to one store at the same time, from its creation on, all store everything."""
     program = [sys.executable, "-m", "tests.writing_child", place.kind, str(place.path or place.url), "6", "5"]
     children = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
-    written = [child.communicate(timeout=60)[0].split() for child in children]
+    written = [child.communicate(timeout=200)[0].split() for child in children]
     assert [len(share) for share in written] == [30, 30, 30]
     assert records.kept_ids(place) == sorted(itertools.chain(*written))
 

@@ -45,6 +45,7 @@ def open_collector() -> Iterator[Callable[..., LlmOperationCollector]]:
         collector.close(timeout_s=0.1)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep these tests to one of several workers: what they do to the machine is enough at a time."""
     here = Path(__file__).parent

@@ -15,7 +15,7 @@ from tests.faults.law import wait_until
 from tests.faults.places import Place
 
 ROOT = Path(__file__).parents[2]
-END_S = 30.0
+END_S = 50.0
 
 
 class Drain:

@@ -19,7 +19,7 @@ def assert_nothing_lost(stats: Stats) -> None:
         assert stats.accepted + sink.adopted == somewhere, (name, stats)
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Wait until ``condition`` holds; fail after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     never = threading.Event()

@@ -95,7 +95,7 @@ def away(place: Place, request: pytest.FixtureRequest) -> Iterator[None]:
         finally:
             server.start()
     elif place.kind == "sqlite":
-        with closing(sqlite3.connect(place.target, timeout=60)) as connection:
+        with closing(sqlite3.connect(place.target, timeout=200)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
     else:

@@ -22,7 +22,7 @@ from tests.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 # Start of an interpreter and the imports, on a busy machine.
-START_S = 5.0
+START_S = 20.0
 EXIT_S = 8.0
 
 
@@ -48,7 +48,7 @@ def start(name: str, place: Place, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def run(name: str, place: Place, *, timeout_s: float = 15.0, **options: Any) -> Ended:
+def run(name: str, place: Place, *, timeout_s: float = 90.0, **options: Any) -> Ended:
     """Run a program to its end."""
     started = time.monotonic()
     child = start(name, place, **options)

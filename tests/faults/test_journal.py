@@ -180,7 +180,7 @@ def test_block_waits_for_room_and_then_refuses(open_collector: Opens) -> None:
         pass
     started = time.monotonic()
     assert collector.record_completion(CALL) is None
-    assert 0.25 < time.monotonic() - started < 2
+    assert 0.25 < time.monotonic() - started < 20
 
     async def both() -> tuple[str | None, int]:
         record = asyncio.ensure_future(collector.arecord_completion(CALL))
@@ -242,7 +242,7 @@ def test_a_full_disk_is_counted_and_tears_nothing(tmp_path: Path, open_collector
         env={**os.environ, "AICORE_OBS_STATE_DIR": str(tmp_path / "state")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=True,
     )
     ids, refused, accepted = json.loads(done.stdout)

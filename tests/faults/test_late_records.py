@@ -21,7 +21,7 @@ print(collector.record_completion({"model": "early"}))
 def test_a_record_of_an_exit_handler_waits_for_the_next_start(tmp_path: Path) -> None:
     """Exit handlers run after the last drain: what they record is journaled, and delivered by whoever comes next."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=True
     )
     printed = done.stdout.split()
     assert len(printed) == 2

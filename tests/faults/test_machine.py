@@ -39,7 +39,7 @@ def command(name: str, place: Place, **options: Any) -> list[str]:
 def run(name: str, place: Place, *, wrapped: list[str] | None = None) -> tuple[list[str], dict[str, Any]]:
     """Run a program to its end; return the ids that it was given and its numbers."""
     done = subprocess.run(
-        wrapped or command(name, place), capture_output=True, text=True, cwd=ROOT, timeout=90, check=False
+        wrapped or command(name, place), capture_output=True, text=True, cwd=ROOT, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split(), json.loads(done.stderr[done.stderr.rindex('{"refused"') :])

@@ -31,7 +31,7 @@ def test_processes_that_come_and_go_leave_nothing(kind: str, tmp_path: Path) -> 
         )
         for _ in range(PROCESSES)
     ]
-    ended = [child.communicate(timeout=60) for child in children]
+    ended = [child.communicate(timeout=200) for child in children]
     assert [said for _, said in ended] == [""] * PROCESSES
     assert [child.returncode for child in children] == [0] * PROCESSES
     ids = [one for output, _ in ended for one in output.split()]

@@ -96,7 +96,7 @@ class Running:
         self._over()
 
     def _over(self) -> None:
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=120)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "json"])

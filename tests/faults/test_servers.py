@@ -101,7 +101,7 @@ def test_gunicorn_with_preload_and_uvicorn_workers(shared_place: Place, tmp_path
 
 def ask(port: int) -> tuple[int, str, str] | None:
     """Make a request; None when nobody answers it to the end."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=200)
     try:
         connection.request("GET", "/some/path")
         process, record_id, before = connection.getresponse().read().decode().split()
@@ -130,7 +130,7 @@ def test_celery_with_children_that_are_replaced(shared_place: Place, tmp_path: P
     options = ["--pool", "prefork", "-c", str(WORKERS), "--max-tasks-per-child", str(TASKS_PER_CHILD)]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
     queue = [sys.executable, "-m", "tests.faults.queued", str(TASKS)]
-    subprocess.run(queue, env=known, cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(queue, env=known, cwd=tmp_path, check=True, timeout=200)
     with (tmp_path / "log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "tests.faults.queued", "worker", *options, *quiet],

@@ -114,7 +114,7 @@ def run(program: str, *arguments: str, cwd: Path) -> str:
         env={"AICORE_OBS_STATE_DIR": str(cwd / "state"), "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr

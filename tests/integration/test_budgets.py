@@ -202,7 +202,7 @@ def test_other_processes_are_seen_when_the_store_is_asked(tmp_path: Path, monkey
         before = collector.remaining(budget)
         record(collector)
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        subprocess.run([sys.executable, "-c", OTHER, url], env=environment, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", OTHER, url], env=environment, check=True, timeout=200)
         stale = collector.remaining(budget, max_age_s=NEVER)
         assert (stale.spent_usd, stale.as_of) == (COST, before.as_of)
         # What is younger than two seconds is taken from memory, which knows nothing of other processes.

@@ -14,7 +14,7 @@ from aicore_obs.cli.app import app
 from tests.left_behind import keep_aside, leave
 from tests.stored import operation, record_id, write_json, write_postgres, write_sqlite
 
-FOLLOW_DEADLINE_S = 30
+FOLLOW_DEADLINE_S = 90
 
 
 def _run(*arguments: str | Path) -> Result:

@@ -90,7 +90,7 @@ def test_three_processes_lose_nothing(postgres_url: str) -> None:
     """Each makes the schema if it must, and records 25."""
     program = [sys.executable, "-c", PROCESS, postgres_url]
     children = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
-    ids = [one for child in children for one in child.communicate(timeout=60)[0].split()]
+    ids = [one for child in children for one in child.communicate(timeout=200)[0].split()]
     assert len(ids) == 75
     assert sorted(LlmOperationCollector.polars_from_db(postgres_url)["operation_id"]) == sorted(ids)
 

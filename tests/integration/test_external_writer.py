@@ -101,7 +101,7 @@ def test_without_a_deliverer_flush_tells_the_truth(opens: Opens) -> None:
     begun = time.monotonic()
     flushed = appends.flush(timeout_s=0.2)
     assert (flushed.ok, flushed.pending, flushed.stored) == (False, 3, 0)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     stats = appends.stats()
     assert stats.writer == "external"
     assert stats.drain_alive is False

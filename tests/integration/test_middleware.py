@@ -21,7 +21,7 @@ from aicore_obs import LlmOperationCollector
 from aicore_obs.web import LlmOperationMiddleware
 from tests.web_server import served
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 USERS, REQUESTS_PER_USER = 20, 10
 
 

@@ -137,9 +137,9 @@ def test_the_program_before_writes_beside_this_one(old: Address) -> None:
                 await sink.write(records.batch([priced(1 + number % 2)]))
 
         records.with_sink(old, work)
-        written = [first, *early.communicate(timeout=60)[0].split()]
+        written = [first, *early.communicate(timeout=200)[0].split()]
     with _old_program(old) as late:
-        written += [line for line in late.communicate("go on\n", timeout=60)[0].split() if line != "ready"]
+        written += [line for line in late.communicate("go on\n", timeout=200)[0].split() if line != "ready"]
     assert len(written) == 80
     frame = read_frame(old, {})
     assert frame.height == OLD_ROWS + 20 + 80

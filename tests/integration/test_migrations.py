@@ -234,7 +234,7 @@ def test_process_killed_half_way_leaves_nothing_and_the_next_goes_on(database: D
         child.stdin.flush()
         assert [child.stdout.readline().strip() for _ in range(2)] == ["ready", "half-way"]
         child.kill()
-        child.wait(timeout=30)
+        child.wait(timeout=120)
     assert database.on_schema(Schema.version) == 0
     assert database.ensure(extra=[FAILING]) == NEXT
     assert log(database) == [*OURS, (NEXT, "minor", 1)]
@@ -250,7 +250,7 @@ def test_processes_that_start_at_once_on_an_empty_database_all_succeed(database:
             assert child.stdin is not None
             child.stdin.write("go\n")
             child.stdin.flush()
-        assert [child.communicate(timeout=60)[0].strip() for child in children] == [str(NEXT)] * processes
+        assert [child.communicate(timeout=200)[0].strip() for child in children] == [str(NEXT)] * processes
     finally:
         for child in children:
             child.kill()

@@ -88,7 +88,7 @@ def test_ddl_for_a_dba_makes_a_schema_that_programs_accept(role: Database, postg
     sql = Migrator(Place.of(role.tables)).sql()
     if through == "psql":
         command = ["psql", "-X", "-v", "ON_ERROR_STOP=1", postgres_url]
-        subprocess.run(command, input=sql, text=True, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, input=sql, text=True, check=True, capture_output=True, timeout=200)
     else:
         run_sql(postgres_url, sql)
     name = role_name(role)

@@ -181,7 +181,7 @@ def test_a_missing_package_names_what_to_type(package: str, verb: str) -> None:
         f"try: export.{verb}([])\n"
         "except ImportError as error: print(type(error).__name__, error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=200)
     assert done.stdout.startswith(f"MissingExtraError {package} is needed")
     assert done.stdout.strip().endswith("pip install 'aicore-obs[export]'")
 

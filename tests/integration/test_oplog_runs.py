@@ -74,7 +74,7 @@ def test_a_run_that_is_entered_again_goes_on(backend: str) -> None:
         "    for _ in range(2):\n"
         "        with t.run('r'): t.op('there').save()\n"
     )
-    subprocess.run([sys.executable, "-c", program, backend], check=True, cwd=ROOT, timeout=60)
+    subprocess.run([sys.executable, "-c", program, backend], check=True, cwd=ROOT, timeout=200)
     with Tracer("shop", backend) as again:
         assert [one.seq for one in again.db.query("there", run_id="r")] == [3, 2]
         assert [one.seq for one in again.db.query("here", run_id="r")] == [1, 0]

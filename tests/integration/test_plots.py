@@ -109,5 +109,5 @@ try:
 except ImportError as error:
     print(type(error).__name__, error)
 """
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200, check=True)
     assert said.stdout.strip() == "MissingExtraError plots need Altair: pip install 'aicore-obs[plot]'"

@@ -199,7 +199,7 @@ def test_a_kill_in_the_middle_is_finished_by_the_next_run(
         while kind == "json" and child.poll() is None:
             if draft.exists():
                 child.kill()
-        child.wait(timeout=60)
+        child.wait(timeout=200)
     assert child.returncode == -signal.SIGKILL
     left = len(records.read(place, user_id="me"))
     assert left == count if kind == "json" else 0 < left < count

@@ -107,7 +107,7 @@ def test_threads_never_make_the_same_id() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_does_not_repeat_its_parent() -> None:
     """What was drawn before the fork is used by one of the two only."""
-    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=True, timeout=200)
     mine, theirs = json.loads(done.stdout)
     tails = [parts(one)[1] for one in mine + theirs]
     assert len(set(tails)) == len(tails) == 601

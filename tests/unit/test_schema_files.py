@@ -16,7 +16,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command as CI does."""
     command = [sys.executable, "-m", "aicore_obs.cli.schema_files", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200, check=False)
 
 
 def test_schema_files_equal_the_code() -> None:
