@@ -35,6 +35,19 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop_database(url)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a worker of several all tests of a file; the faults are one file: their burden is enough at a time."""
+    # Not at the top: who runs the tests in one process needs no pytest-xdist.
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/faults" if nodeid.startswith("tests/faults/") else nodeid.partition("::")[0]
+
+    return Files(config, log)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Let a worker of a run in several processes send its counts to the one that prints."""
     output = getattr(session.config, "workeroutput", None)

@@ -43,12 +43,3 @@ def open_collector() -> Iterator[Callable[..., LlmOperationCollector]]:
     yield opens
     for collector in opened:
         collector.close(timeout_s=0.1)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests to one of several workers: what they do to the machine is enough at a time."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("faults"))
