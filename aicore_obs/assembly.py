@@ -12,8 +12,10 @@ import msgspec
 
 from aicore_obs import descriptions, plugins
 from aicore_obs.addresses import address_of, database_address, file_address
-from aicore_obs.capture.record import Content
+from aicore_obs.capture.limits import Limits
+from aicore_obs.capture.record import Capture, Content
 from aicore_obs.costing import Prices, costed
+from aicore_obs.derivation import derive
 from aicore_obs.errors import AicoreObsError, ConfigurationError, StoreError, UnknownParameterError
 from aicore_obs.guard import attempt
 from aicore_obs.pipeline.delivery import BATCH_BYTES, DeliveryOptions, SinkSpec
@@ -27,10 +29,13 @@ from aicore_obs.settings import (
     DEFAULT_DATABASE,
     Settings,
     absolute,
+    chosen,
+    content_size,
     from_environment,
     need_function,
     need_seconds,
     need_several,
+    need_share,
     need_switch,
     need_text,
     one_of,
@@ -52,6 +57,9 @@ class DoorOptions(TypedDict, total=False):
     prices: Prices
     redact: Callable[[Content], Content] | None
     capture_content: bool | None
+    capture_media: bool | None
+    max_content_bytes: int | str | None
+    content_sample_rate: float | None
     migrate: str | None
     db_schema: str
     enabled: bool | None
@@ -106,6 +114,9 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "migrate": _words("auto", "never"),
     "redact": need_function,
     "capture_content": need_switch,
+    "capture_media": need_switch,
+    "max_content_bytes": content_size,
+    "content_sample_rate": need_share,
     "enabled": need_switch,
     "processors": _functions,
     "db_schema": need_text,
@@ -115,6 +126,23 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "batch_interval_s": need_seconds,
     "write_timeout_s": need_seconds,
 }
+
+
+def capture(options: CollectorOptions, settings: Settings) -> Capture:
+    """Return what turns calls into records, keeping what these options say of their content."""
+    size, rate = options.get("max_content_bytes"), options.get("content_sample_rate")
+    limits = Limits(
+        media=chosen(options.get("capture_media"), settings.capture_media),
+        max_bytes=settings.max_content_bytes if size is None else content_size("max_content_bytes", size),
+        sample_rate=settings.content_sample_rate if rate is None else rate,
+    )
+    return Capture(
+        project=options.get("project"),
+        redact=options.get("redact"),
+        capture_content=chosen(options.get("capture_content"), settings.capture_content),
+        limits=limits,
+        derive=derive,
+    )
 
 
 def store_options(options: CollectorOptions, settings: Settings) -> StoreOptions:

@@ -8,14 +8,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from aicore_obs.addresses import check_place, file_address
-from aicore_obs.assembly import CollectorOptions, ask_store, checked, places, road_key, road_options, store_options
+from aicore_obs.assembly import (
+    CollectorOptions,
+    ask_store,
+    capture,
+    checked,
+    places,
+    road_key,
+    road_options,
+    store_options,
+)
 from aicore_obs.budgets import Spending
 from aicore_obs.capture.fields import RecordOptions, check_parameters
 from aicore_obs.capture.plain import snapshot
-from aicore_obs.capture.record import Capture, Captured
+from aicore_obs.capture.record import Captured
 from aicore_obs.context import is_suppressed
 from aicore_obs.costing import Prices, book_of, costed, load_prices
-from aicore_obs.derivation import derive
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.model import codec
 from aicore_obs.model.budget import Budget, BudgetState
@@ -69,6 +77,9 @@ class LlmOperationCollector:
         redact: called with ``{"completion_args", "response", "extras", "error"}`` as plain data before anything touches
             a disk; returns the same keys. When it fails, the content is dropped.
         capture_content: False keeps numbers only.
+        capture_media: True keeps pictures, sound and files as they are; else type, size and hash stand for them.
+        max_content_bytes: of request and response each; of longer ones texts are cut, marked with their size.
+        content_sample_rate: of which share of the operations without error content is kept; all are counted.
         migrate: ``"auto"`` brings a database's schema up to date at first use, ``"never"`` leaves it alone.
         db_schema: the PostgreSQL schema in which the tables live.
         enabled: False: record nothing (also ``AICORE_OBS_ENABLED=0``).
@@ -91,12 +102,7 @@ class LlmOperationCollector:
         settings = from_environment()
         stores = store_options(options, settings)
         self.addresses, objects = places(storage_path, db_url, options, settings, stores)
-        self._capture = Capture(
-            project=options.get("project"),
-            redact=options.get("redact"),
-            capture_content=chosen(options.get("capture_content"), settings.capture_content),
-            derive=derive,
-        )
+        self._capture = capture(options, settings)
         self._book = book_of(options.get("prices", settings.prices))
         ledger = place_to_read(self) if self.addresses else None
         self._spending = Spending(ledger, costed(self._book), load_prices)

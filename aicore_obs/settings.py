@@ -21,11 +21,16 @@ ENVIRONMENT = {
     "AICORE_OBS_STATE_DIR": "where journals of database-only collectors live",
     "AICORE_OBS_ENABLED": "0: record nothing",
     "AICORE_OBS_CAPTURE_CONTENT": "0: keep numbers only, no texts",
+    "AICORE_OBS_CAPTURE_MEDIA": "1: keep pictures, sound and files as they are, not their type, size and hash",
+    "AICORE_OBS_MAX_CONTENT_BYTES": "how large request and response may be, such as 64KB; longer texts are cut",
+    "AICORE_OBS_CONTENT_SAMPLE_RATE": "of which share of the operations content is kept, 0 to 1; all are counted",
     "AICORE_OBS_MIGRATE": "auto or never: whether a writer brings the schema up to date by itself",
     "AICORE_OBS_PRICES": "a TOML or JSON file of price rows, where no prices are given in code",
     "AICORE_OBS_FILE_MODE": "mode of the files that are made, octal (0600)",
     "AICORE_OBS_WRITER": "internal; or external: `aicore-obs drain --watch` delivers, the process only appends",
 }
+# The smallest size to which content may be cut: room for what stands in the place of the rest.
+LEAST_CONTENT_BYTES = 256
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 _YES = frozenset({"1", "true", "yes", "on"})
@@ -39,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     storage_path: str | None
     enabled: bool
     capture_content: bool
+    capture_media: bool
+    max_content_bytes: int | None
+    content_sample_rate: float
     migrate: str | None
     prices: str | None
     file_mode: int
@@ -56,6 +64,9 @@ def from_environment() -> Settings:
         storage_path=_text("AICORE_OBS_STORAGE_PATH"),
         enabled=_flag("AICORE_OBS_ENABLED", default=True),
         capture_content=_flag("AICORE_OBS_CAPTURE_CONTENT", default=True),
+        capture_media=_flag("AICORE_OBS_CAPTURE_MEDIA", default=False),
+        max_content_bytes=_size("AICORE_OBS_MAX_CONTENT_BYTES"),
+        content_sample_rate=_share("AICORE_OBS_CONTENT_SAMPLE_RATE"),
         migrate=one_of("AICORE_OBS_MIGRATE", _text("AICORE_OBS_MIGRATE"), ("auto", "never")),
         prices=_text("AICORE_OBS_PRICES"),
         file_mode=_file_mode(),
@@ -102,6 +113,30 @@ def parse_size(option: str, value: int | str) -> int:
     if match is None or match[2].lower() not in _UNITS:
         raise ConfigurationError(f'{option}={value!r}: a number of bytes is needed, or text such as "64MB" or "1GiB"')
     return round(Decimal(match[1]) * _UNITS[match[2].lower()])
+
+
+def content_size(option: str, value: int | str) -> int:
+    """Return to how many bytes content is cut.
+
+    Raises:
+        ConfigurationError: it is no size, or too small to say anything.
+    """
+    size = parse_size(option, value)
+    if size < LEAST_CONTENT_BYTES:
+        raise ConfigurationError(
+            f"{option}={value!r}: at least {LEAST_CONTENT_BYTES} bytes are needed; capture_content=False keeps none"
+        )
+    return size
+
+
+def need_share(option: str, value: object) -> None:
+    """Check that a value is a number from 0 to 1.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigurationError(f"{option}={value!r}: a number from 0 to 1 is needed, such as 0.1 for a tenth")
 
 
 def one_of(option: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
@@ -176,6 +211,23 @@ def _flag(variable: str, *, default: bool) -> bool:
     if value not in _YES | _NO:
         raise ConfigurationError(f"{variable}={value!r}: it is 1 or 0")
     return value in _YES
+
+
+def _size(variable: str) -> int | None:
+    value = _text(variable)
+    return None if value is None else content_size(variable, value)
+
+
+def _share(variable: str) -> float:
+    value = _text(variable)
+    try:
+        share = 1.0 if value is None else float(value)
+    except ValueError:
+        share = math.nan
+    if math.isnan(share):
+        raise ConfigurationError(f"{variable}={value!r}: a number from 0 to 1 is needed, such as 0.1 for a tenth")
+    need_share(variable, share)
+    return share
 
 
 def _file_mode() -> int:

@@ -20,10 +20,12 @@ from aicore_obs.capture.fields import (
     rescued_fields,
     text_of,
 )
+from aicore_obs.capture.limits import CUT, SAMPLED_OUT, Limits, cut, with_state
+from aicore_obs.capture.media import MIN_CHARS, may_hold_media, without_media
 from aicore_obs.capture.plain import encodable, encode_hook, holds_nan, printable, to_plain
 from aicore_obs.capture.redaction import without_secrets
 from aicore_obs.context import EMPTY, current
-from aicore_obs.guard import attempt, log_window, rescued
+from aicore_obs.guard import attempt, attempt_briefly, log_window, rescued
 from aicore_obs.model.escape import escape
 from aicore_obs.model.ids import new_id, utc_now
 from aicore_obs.model.operation import Derived, Operation
@@ -51,6 +53,8 @@ _LINE_END = ord("\n")
 # Above this (31,000 years in milliseconds) a number is not a duration, and may not fit into 64 bits.
 _MAX_QUANTITY = 1e15
 _CONTENT = ("completion_args", "response", "extras")
+_PAYLOADS = ("completion_args", "response")
+_ALL = Limits()
 
 
 class Capture:
@@ -58,7 +62,7 @@ class Capture:
 
     ``redact`` gets ``{"completion_args", "response", "extras", "error"}`` as plain data and returns the same keys;
     when it fails, the content is dropped. ``derive`` reads numbers from a raw operation; it runs here where content is
-    not captured, since then nobody can read them later.
+    left out or cut, since then nobody can read them later.
     """
 
     def __init__(
@@ -67,13 +71,17 @@ class Capture:
         project: str | None = None,
         redact: Callable[[Content], Content] | None = None,
         capture_content: bool = True,
+        limits: Limits = _ALL,
         derive: Callable[[Operation], Derived | None],
     ) -> None:
         self._project = project
         self._redact = redact
         self._capture_content = capture_content
         self._derive = derive
-        self._is_plain = redact is None and capture_content
+        self._limits = limits
+        # A shorter line has nothing to cut and no media to replace.
+        self._small = limits.least_bytes(MIN_CHARS)
+        self._is_plain = redact is None and capture_content and limits.sample_rate >= 1
 
     def operation(
         self,
@@ -128,9 +136,15 @@ class Capture:
         )
         if self._is_plain:
             line = _encode(operation)
-            if line is not None:
+            if line is not None and (len(line) < self._small or self._is_within(line)):
                 return Captured(operation.id, line, bool(odd))
         return self._finished(operation)
+
+    def _is_within(self, line: bytes) -> bool:
+        """Return whether there is nothing to cut and no media to replace."""
+        limits = self._limits
+        is_short = limits.max_bytes is None or len(line) <= limits.max_bytes
+        return is_short and (limits.media or not may_hold_media(line))
 
     def _rescued(self, error: Exception, *call: Any) -> Captured:
         """Keep what can be kept of a call of which some value has raised when it was looked at."""
@@ -153,15 +167,25 @@ class Capture:
         return self._finished(operation)
 
     def _finished(self, operation: Operation) -> Captured:
-        """Take the slow road: a hook to run, content to leave out, or a value that does not encode."""
+        """Take the slow road: a hook to run, content to leave out or to cut, or a value that does not encode."""
+        limits = self._limits
+        is_sampled_out = operation.error is None and limits.is_sampled_out(operation.trace_id or operation.id)
+        is_kept = self._capture_content and not is_sampled_out
+        has_media = is_kept and not limits.media
         if self._redact is not None:
-            operation = self._redacted(operation, self._redact)
+            # The hook sees whole texts, and no media that nobody keeps.
+            operation = self._redacted(_without_media(operation) if has_media else operation, self._redact)
         line = _encode(operation)
+        if has_media and (line is None or may_hold_media(line)):
+            operation = _without_media(operation)
+            line = _encode(operation)
         if line is None:
             operation = _made_plain(operation)
             line = _encoder.encode(operation)
-        if not self._capture_content:
-            line = self._numbers_only(line)
+        if not is_kept:
+            line = self._numbers_only(line, SAMPLED_OUT if self._capture_content else None)
+        elif limits.max_bytes is not None and len(line) > limits.max_bytes:
+            line = self._cut(line, limits.max_bytes)
         return Captured(operation.id, line, bool(operation.odd))
 
     def _redacted(self, operation: Operation, redact: Callable[[Content], Content]) -> Operation:
@@ -185,7 +209,7 @@ class Capture:
             odd={**operation.odd, "redact": "content dropped: the redact hook failed"},
         )
 
-    def _numbers_only(self, line: bytes) -> bytes:
+    def _numbers_only(self, line: bytes, state: str | None) -> bytes:
         """Take everything away that a person said or a model wrote, after reading the numbers out of it."""
         operation = _decoder.decode(line)
         error = operation.error
@@ -193,10 +217,33 @@ class Capture:
             operation,
             completion_args=msgspec.UNSET,
             response=msgspec.UNSET,
+            extras=operation.extras if state is None else with_state(operation.extras, state),
             error=error and ErrorInfo(type=error.type),
             derived=attempt(self._derive, operation).value,
         )
         return _encoder.encode(bare)
+
+    def _cut(self, line: bytes, max_bytes: int) -> bytes:
+        """Cut request and response to a size each, after reading the numbers out of them; mark what was cut."""
+        operation = _decoder.decode(line)
+        given = {name: bytes(value) for name in _PAYLOADS if (value := _given(operation, name)) is not None}
+        shorter = {name: msgspec.Raw(cut(value, max_bytes)) for name, value in given.items() if len(value) > max_bytes}
+        if not shorter:
+            return line
+        state = with_state(operation.extras, CUT)
+        derived = attempt(self._derive, operation).value
+        return _encoder.encode(msgspec.structs.replace(operation, **shorter, extras=state, derived=derived))
+
+
+def _without_media(operation: Operation) -> Operation:
+    """Replace media in every payload; the same operation where there are none."""
+    changes = {}
+    for name in _CONTENT:
+        value = getattr(operation, name)
+        clean = attempt_briefly(without_media, value).value
+        if clean is not None and clean is not value:
+            changes[name] = clean
+    return msgspec.structs.replace(operation, **changes) if changes else operation
 
 
 def _encode(operation: Operation) -> bytes | None:

@@ -65,6 +65,21 @@ def test_content_that_is_not_captured_is_priced(place: dict[str, Any]) -> None:
         assert line.count('"derived"') == 1
 
 
+def test_content_that_is_sampled_out_or_cut_is_priced(place: dict[str, Any]) -> None:
+    """Each cost is in the ledger to the last place, and a reader sees of which operations content is missing."""
+    with LlmOperationCollector(**place, prices=ROWS, content_sample_rate=0.5) as collector:
+        for number in range(40):
+            record(collector, extras={"number": number})
+        frame = collector.polars_from_db(columns=["cost_usd", "completion_args", "extras"]).unnest("extras")
+    assert frame["cost_usd"].to_list() == [COST] * 40
+    states = set(zip(frame["completion_args"].is_null(), frame["content_state"], strict=True))
+    assert states == {(True, "sampled_out"), (False, None)}
+    with LlmOperationCollector(**place, prices=ROWS, max_content_bytes=256) as collector:
+        collector.record_completion({"prompt": "word " * 100}, "completion", "acme", ANSWER, user_id="long")
+        assert costs(collector, user_id="long") == [COST]
+        assert "[500 bytes in all]" in collector.polars_from_db(user_id="long")["completion_args"][0]
+
+
 def test_the_past_is_costed_again_and_kept(place: dict[str, Any]) -> None:
     """With a collector in hand, twice, and back; an earlier state can be shown."""
     with LlmOperationCollector(**place, prices=ROWS) as collector:

@@ -48,6 +48,7 @@ def constructing() -> None:
     LlmOperationCollector(db_url="postgresql://user:password@host/base", db_schema="mine", project="demo")
     LlmOperationCollector(durability="disk", overflow="block", block_timeout_s=2, journal_max_bytes="1GiB")
     LlmOperationCollector(capture_content=False, enabled=None, migrate="never", journal_dir=Path("journal"))
+    LlmOperationCollector(capture_media=True, max_content_bytes="64KB", content_sample_rate=0.1)
     LlmOperationCollector(redact=lambda content: {**content, "response": None})
     LlmOperationCollector(sinks=["calls.jsonl", Path("more.json"), Kept()], processors=[only_of_openai])
     assert_type(configure("calls.json", capture_content=True), LlmOperationCollector)

@@ -24,6 +24,9 @@ def test_without_variables_everything_is_usual() -> None:
         storage_path=None,
         enabled=True,
         capture_content=True,
+        capture_media=False,
+        max_content_bytes=None,
+        content_sample_rate=1.0,
         migrate=None,
         prices=None,
         file_mode=0o600,
@@ -41,6 +44,9 @@ def test_an_empty_variable_is_none() -> None:
             storage_path=None,
             enabled=True,
             capture_content=True,
+            capture_media=False,
+            max_content_bytes=None,
+            content_sample_rate=1.0,
             migrate=None,
             prices=None,
             file_mode=0o600,
@@ -59,7 +65,7 @@ def test_variables_are_read_on_call(monkeypatch: pytest.MonkeyPatch) -> None:
     assert from_environment().db_url is None
 
 
-@pytest.mark.parametrize("name", ["AICORE_OBS_ENABLED", "AICORE_OBS_CAPTURE_CONTENT"])
+@pytest.mark.parametrize("name", ["AICORE_OBS_ENABLED", "AICORE_OBS_CAPTURE_CONTENT", "AICORE_OBS_CAPTURE_MEDIA"])
 def test_switches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words for on and off, in any case; anything else is named."""
     field = name.removeprefix("AICORE_OBS_").lower()
@@ -69,6 +75,23 @@ def test_switches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "maybe")
     with pytest.raises(ConfigurationError, match=f"{name}='maybe'"):
         from_environment()
+
+
+def test_how_much_content_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A size in words, a share from 0 to 1; anything else is named."""
+    monkeypatch.setenv("AICORE_OBS_MAX_CONTENT_BYTES", "64KB")
+    monkeypatch.setenv("AICORE_OBS_CONTENT_SAMPLE_RATE", "0.25")
+    found = from_environment()
+    assert (found.max_content_bytes, found.content_sample_rate) == (64_000, 0.25)
+    for wrong in ("much", "5 elephants", "255", "-1"):
+        monkeypatch.setenv("AICORE_OBS_MAX_CONTENT_BYTES", wrong)
+        with pytest.raises(ConfigurationError, match=f"AICORE_OBS_MAX_CONTENT_BYTES='{wrong}'"):
+            from_environment()
+    monkeypatch.delenv("AICORE_OBS_MAX_CONTENT_BYTES")
+    for wrong in ("often", "10%", "1.01", "-0.1", "nan"):
+        monkeypatch.setenv("AICORE_OBS_CONTENT_SAMPLE_RATE", wrong)
+        with pytest.raises(ConfigurationError, match=r"AICORE_OBS_CONTENT_SAMPLE_RATE=.*from 0 to 1"):
+            from_environment()
 
 
 def test_the_mode_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
