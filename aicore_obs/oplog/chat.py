@@ -13,6 +13,7 @@ from aicore_obs.derivation import read_text
 from aicore_obs.oplog.fields import as_json, canonical, value_at
 from aicore_obs.oplog.mapping import VALUE
 from aicore_obs.oplog.record import Record
+from aicore_obs.shapes.messages import SETTINGS
 
 Message = dict[str, Any]
 Example = dict[str, Any]
@@ -20,14 +21,6 @@ Example = dict[str, Any]
 FAILED, CUT_OFF, NO_PROMPT, NO_ANSWER = "failed", "cut_off", "no_prompt", "no_answer"
 _CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "content_filter", "refusal", "safety", "recitation"})
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-# Of a request, what says how to answer and not what to answer to.
-_SETTINGS = frozenset(
-    {
-        *("temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "max_output_tokens", "stop", "seed"),
-        *("stream", "stream_options", "frequency_penalty", "presence_penalty", "response_format", "user", "metadata"),
-        *("tools", "tool_choice", "parallel_tool_calls", "n", "system", "instructions", "base_url", "service_tier"),
-    }
-)
 
 
 class Talk:
@@ -65,7 +58,7 @@ class Talk:
             found = _messages(inputs[name]) if isinstance(inputs.get(name), list) else []
             if found:
                 return _instructed(inputs, found)
-        asked = {key: value for key, value in inputs.items() if key not in _SETTINGS}
+        asked = {key: value for key, value in inputs.items() if key not in SETTINGS}
         return _instructed(inputs, _user(_only_value(asked))) if asked else []
 
     def _answered(self, record: Record) -> Message | None:
