@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from aicore_obs.model.deletion import Deletion, Pruned
+    from aicore_obs.model.events import Span
     from aicore_obs.model.filter import Filter
 
 
@@ -110,6 +111,18 @@ class Records(Protocol):
 
         ``left`` is called with the reason for each that is passed over: ``"damaged"``, or ``"newer"`` for one that a
         newer program wrote. Memory is bounded. Raises as :meth:`Reader.batches` does.
+        """
+
+
+@runtime_checkable
+class Spans(Protocol):
+    """What a reader may have besides: the steps that were recorded around operations."""
+
+    def spans(self, scope: str, value: str, *, limit: int) -> Iterator[Span]:
+        """Yield the spans whose ``scope`` is ``value``, each once, ordered by (timestamp, id), at most ``limit``.
+
+        ``scope`` is one of :data:`~aicore_obs.model.events.SPAN_SCOPES`. What is damaged, or newer than this program,
+        is passed over. Raises as :meth:`Reader.batches` does.
         """
 
 

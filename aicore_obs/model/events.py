@@ -10,6 +10,9 @@ import msgspec
 from aicore_obs.model.cost import Cost
 from aicore_obs.model.record import ErrorInfo, Payload, Record
 
+# In which scopes spans are looked for.
+SPAN_SCOPES = ("trace_id", "session_id", "run_id")
+
 
 class Span(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="span"):
     """A timed step of a program. ``timestamp`` is its start."""

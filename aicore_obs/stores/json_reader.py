@@ -15,6 +15,7 @@ import msgspec
 import polars as pl
 
 from aicore_obs.model.cost import NO_BILLING, CostSum
+from aicore_obs.model.events import Span
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import LEDGER_COLUMNS
 from aicore_obs.model.ids import to_microseconds
@@ -26,6 +27,7 @@ from aicore_obs.stores.catalogue import EMPTY, KEY_CAP, catalogue_of, keys_of
 from aicore_obs.stores.frame import ESCAPED, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
 from aicore_obs.stores.json_elements import JsonElements, Snapshot
 from aicore_obs.stores.json_found import Found, Note, amount
+from aicore_obs.stores.matching import storable
 
 _decode_free = msgspec.json.decode
 
@@ -84,6 +86,14 @@ class JsonReader:
                 elif record.id not in seen:
                     seen.add(record.id)
                     yield record, one_line(snapshot.read(*place))
+
+    def spans(self, scope: str, value: str, *, limit: int) -> Iterator[Span]:
+        wanted = storable(value)
+        with self._elements.snapshot() as snapshot:
+            records = (record for _, record in self._elements.records(snapshot) if isinstance(record, Span))
+            # A file may hold a record twice.
+            found = {one.id: one for one in records if getattr(one, scope) == wanted}
+        yield from sorted(found.values(), key=attrgetter("timestamp", "id"))[:limit]
 
     def _known_shape(self) -> Shape:
         return self._shape or Shape(EMPTY, read_text=self.read_text)

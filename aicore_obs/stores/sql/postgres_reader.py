@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from aicore_obs.errors import StoreError
 from aicore_obs.model.cost import CostSum, no_costs
 from aicore_obs.model.escape import MARK, unescape, unescape_json
+from aicore_obs.model.events import Span
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import LEDGER_COLUMNS
 from aicore_obs.model.ids import utc_now
@@ -34,8 +35,15 @@ from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, raw_columns, raw_type, utf8
 from aicore_obs.stores.sql.engines import connect_arguments
-from aicore_obs.stores.sql.query import cost_sum_of, select_cost_sum, select_keys, select_ledger, select_operations
-from aicore_obs.stores.sql.restored import Restored, restore
+from aicore_obs.stores.sql.query import (
+    cost_sum_of,
+    select_cost_sum,
+    select_keys,
+    select_ledger,
+    select_operations,
+    select_spans,
+)
+from aicore_obs.stores.sql.restored import Restored, restore, spans_of
 from aicore_obs.stores.sql.tables import There, postgres_tables
 from aicore_obs.stores.sql.words import PostgresWords
 
@@ -130,6 +138,18 @@ class PostgresReader:
                 while rows := await connection.fetch(sql, after):
                     await send.send((read, rows))
                     after = rows[-1][0]
+
+    def spans(self, scope: str, value: str, *, limit: int) -> Iterator[Span]:
+        with self._translated(), _portal() as portal:
+            yield from spans_of(
+                portal.call(self._span_rows, select_spans(self._tables, _WORDS, scope, value, limit=limit))
+            )
+
+    async def _span_rows(self, statement: Select[Any]) -> list[Any]:
+        async with self._snapshot() as connection:
+            if not await _has(connection, self._tables.records):
+                return []
+            return cast("list[Any]", await connection.fetch(await _with_literals(connection, statement)))
 
     def _shape_of_store(self) -> Shape:
         # Kept, so that all frames of one reader have one schema.

@@ -90,6 +90,14 @@ def header_conditions(columns: Any, words: Words, query: Filter) -> Iterator[Col
             yield words.one_of(columns[name], [words.text(storable(value)) for value in values])
 
 
+def select_spans(tables: Tables, words: Words, scope: str, value: str, *, limit: int) -> Select[Any]:
+    """Return the SELECT of id, encoding and body of the spans of one scope, in their order."""
+    records = tables.records
+    statement = select(cast(records.c.id, Text()), records.c.encoding, cast(records.c.body, Text()))
+    statement = statement.where(records.c.kind == "span", records.c[scope] == words.text(storable(value)))
+    return statement.order_by(records.c.timestamp, records.c.id).limit(limit)
+
+
 def select_cost_sum(tables: Tables, words: Words, query: Filter, *, there: There = EVERYTHING) -> Select[Any]:
     """Return the SELECT of one row: priced, partial and unpriced operations, and two sums in their parts.
 

@@ -16,6 +16,7 @@ from sqlalchemy import Select, Text, bindparam, cast, select
 from aicore_obs.model import codec
 from aicore_obs.model.cost import NO_BILLING, Billing, Cost, CostLine
 from aicore_obs.model.escape import MARK, unescape, unescape_json
+from aicore_obs.model.events import Span
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import FIRST_VERSION, ErrorInfo, Payload, Record
 from aicore_obs.model.usage import Usage
@@ -105,9 +106,7 @@ class Restored:
             UnknownCodecError: a newer program wrote it.
             ValueError: it is no record.
         """
-        _, encoding, body = values
-        line = (unescape_json(body) if encoding == ESCAPED else body).encode()
-        return codec.decode(line), line
+        return _whole(values)
 
     def _plain(self, name: str, value: Any) -> Any:
         if not isinstance(value, str) or MARK not in value or name in _BESIDE:
@@ -164,6 +163,19 @@ def restore(
             left("damaged")
         else:
             yield pair
+
+
+def spans_of(rows: Iterable[Sequence[Any]]) -> Iterator[Span]:
+    """Yield the spans of rows of id, encoding and body; what cannot be read is passed over."""
+    for record, _ in restore(rows, _whole, lambda _: None):
+        if isinstance(record, Span):
+            yield record
+
+
+def _whole(values: Sequence[Any]) -> tuple[Record, bytes]:
+    _, encoding, body = values
+    line = (unescape_json(body) if encoding == ESCAPED else body).encode()
+    return codec.decode(line), line
 
 
 def _stays_escaped(row: Row) -> bool:

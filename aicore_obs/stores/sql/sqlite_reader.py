@@ -20,6 +20,7 @@ from sqlalchemy.dialects import sqlite
 
 from aicore_obs.errors import StoreDamagedError, StoreError, StoreNotFoundError
 from aicore_obs.model.cost import CostSum, from_quanta, no_costs
+from aicore_obs.model.events import Span
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import LEDGER_COLUMNS
 from aicore_obs.model.ids import from_microseconds, utc_now
@@ -28,8 +29,15 @@ from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
 from aicore_obs.stores.sql import sqlite_files
-from aicore_obs.stores.sql.query import cost_sum_of, select_cost_sum, select_keys, select_ledger, select_operations
-from aicore_obs.stores.sql.restored import Restored, restore
+from aicore_obs.stores.sql.query import (
+    cost_sum_of,
+    select_cost_sum,
+    select_keys,
+    select_ledger,
+    select_operations,
+    select_spans,
+)
+from aicore_obs.stores.sql.restored import Restored, restore, spans_of
 from aicore_obs.stores.sql.tables import There, sqlite_tables
 from aicore_obs.stores.sql.words import CONTAINS_ALL, SqliteWords
 
@@ -99,6 +107,14 @@ class SqliteReader:
                 yield from restore(rows, restored.operation, left)
             with closing(_execute(connection, restored.select_others(), after="")) as rows:
                 yield from restore(rows, restored.other, left)
+
+    def spans(self, scope: str, value: str, *, limit: int) -> Iterator[Span]:
+        with self._connection() as connection:
+            if not _has(connection, self._tables.records.name):
+                return
+            statement = select_spans(self._tables, _WORDS, scope, value, limit=limit)
+            with closing(_execute(connection, statement)) as rows:
+                yield from spans_of(rows)
 
     def _shape_of_store(self) -> Shape:
         # Kept, so that all frames of one reader have one schema.
