@@ -231,12 +231,16 @@ class Provider(Protocol):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call of an SDK asks for, read off its arguments: ``api`` in the words of the SDK's users."""
+    """What one call of an SDK asks for, read off its arguments: ``api`` in the words of the SDK's users.
+
+    ``provider``: who answers, where the client says it; the host of ``base_url`` goes before, where it is known.
+    """
 
     api: str
     request: dict[str, Any]
     operation_type: str = "completion"
     base_url: str | None = None
+    provider: str | None = None
 
 
 class Carrier(msgspec.Struct, frozen=True):

@@ -95,7 +95,7 @@ def embeddings(body: Json) -> Json:
     vector: Any = packed if body.get("encoding_format") == "base64" else floats
     data = [{"object": "embedding", "index": number, "embedding": vector} for number, _ in enumerate(given)]
     usage = {"prompt_tokens": 2 * len(given), "total_tokens": 2 * len(given)}
-    return {"object": "list", "model": "text-embedding-3-small", "data": data, "usage": usage}
+    return {"id": "emb-1", "object": "list", "model": "text-embedding-3-small", "data": data, "usage": usage}
 
 
 def messages(body: Json) -> Json:
@@ -137,6 +137,82 @@ def generate_content_stream(body: Json) -> list[Json]:
 
 def embed_contents(body: Json) -> Json:
     return {"embeddings": [{"values": [0.25, -0.5]} for _ in body.get("requests", [None])]}
+
+
+def tool_call(body: Json) -> Json:
+    """Answer with a call of the first tool."""
+    function = {"name": body["tools"][0]["function"]["name"], "arguments": '{"place": "sky"}'}
+    call = {"id": "call_1", "type": "function", "function": function}
+    message = {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls", "logprobs": None}
+    return {**_CHUNK, "object": "chat.completion", "choices": [choice], "usage": USAGE}
+
+
+def tool_call_stream(body: Json) -> list[Json]:
+    (call,) = tool_call(body)["choices"][0]["message"]["tool_calls"]
+    begun = {"role": "assistant", "content": None, "tool_calls": [{**call, "index": 0}]}
+    parts: list[tuple[Json, str | None]] = [(begun, None), ({}, "tool_calls")]
+    return [{**_CHUNK, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in parts]
+
+
+def images(_: Json) -> Json:
+    details = {"text_tokens": 9, "image_tokens": 0}
+    usage = {"input_tokens": 9, "input_tokens_details": details, "output_tokens": 272, "total_tokens": 281}
+    return {"created": 1782955818, "data": [{"b64_json": "iVBORw0KGgo="}], "size": "1024x1024", "usage": usage}
+
+
+def transcriptions(_: Json) -> Json:
+    details = {"text_tokens": 0, "audio_tokens": 14}
+    counts = {"input_tokens": 14, "input_token_details": details, "output_tokens": 2, "total_tokens": 16}
+    return {"text": "Blue.", "usage": {"type": "tokens", **counts}}
+
+
+def moderations(_: Json) -> Json:
+    verdict = {"flagged": False, "categories": {}, "category_scores": {}, "category_applied_input_types": {}}
+    return {"id": "modr-1", "model": "omni-moderation-latest", "results": [verdict]}
+
+
+def videos(_: Json) -> Json:
+    return {"id": "video_1", "object": "video", "model": "sora-2", "status": "queued", "progress": 0, "seconds": "4",
+            "size": "720x1280", "created_at": 1782955818}  # fmt: skip
+
+
+def video_done(body: Json) -> Json:
+    return {**videos(body), "status": "completed", "progress": 100}
+
+
+def imagen(_: Json) -> Json:
+    return {"predictions": [{"bytesBase64Encoded": "iVBORw0KGgo=", "mimeType": "image/png"}]}
+
+
+def cohere_embed(_: Json) -> Json:
+    meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": 2}}
+    return {"id": "e-1", "embeddings": {"float": [[0.25, -0.5]]}, "texts": ["a"], "meta": meta}
+
+
+def cohere_rerank(_: Json) -> Json:
+    meta = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
+    return {"id": "r-1", "results": [{"index": 1, "relevance_score": 0.9}], "meta": meta}
+
+
+def ollama_generate(_: Json) -> Json:
+    counts = {"prompt_eval_count": 11, "eval_count": 2}
+    return {"model": "llama3", "created_at": "2026-05-24T20:48:36Z", "response": "Blue.", "done": True, **counts}
+
+
+def ollama_embed(_: Json) -> Json:
+    return {"model": "all-minilm", "embeddings": [[0.25, -0.5]], "prompt_eval_count": 1}
+
+
+def invoke_stream(_: Json) -> list[Json]:
+    metrics = {"inputTokenCount": 11, "outputTokenCount": 2, "invocationLatency": 7, "firstByteLatency": 3}
+    events: list[Json] = [
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockDelta": {"delta": {"text": "Blue."}, "contentBlockIndex": 0}},
+        {"messageStop": {"stopReason": "end_turn"}},
+        {"metadata": {"usage": {"inputTokens": 11, "outputTokens": 2}}, "amazon-bedrock-invocationMetrics": metrics},
+    ]
+    return [{"chunk": {"bytes": base64.b64encode(json.dumps(event).encode()).decode()}} for event in events]
 
 
 def begin_video(_: Json) -> Json:
@@ -200,6 +276,7 @@ def _aws_event(event: Json) -> bytes:
     return message + struct.pack(">I", zlib.crc32(message))
 
 
+_SOUND = b"ID3...."
 # End of the path → the answer, and the events of the stream.
 _ANSWERS: dict[str, tuple[Any, Any]] = {
     "/chat/completions": (chat, chat_stream),
@@ -208,15 +285,34 @@ _ANSWERS: dict[str, tuple[Any, Any]] = {
     "/invoke": (converse, None),
     "/converse-stream": (None, converse_stream),
     "/api/chat": (ollama_chat, None),
+    "/audio/speech": (None, _SOUND),
     "/responses": (responses, responses_stream),
     "/embeddings": (embeddings, None),
     "/messages": (messages, messages_stream),
     ":generateContent": (generate_content, None),
     ":streamGenerateContent": (None, generate_content_stream),
     ":batchEmbedContents": (embed_contents, None),
+    "/images/generations": (images, None),
+    "/images/edits": (images, None),
+    "/audio/transcriptions": (transcriptions, None),
+    "/moderations": (moderations, None),
+    "/videos": (videos, None),
+    "/videos/video_1": (video_done, None),
+    "/fim/completions": (chat, chat_stream),
+    "/v2/embed": (cohere_embed, None),
+    "/v2/rerank": (cohere_rerank, None),
+    "/api/generate": (ollama_generate, None),
+    "/api/embed": (ollama_embed, None),
+    "/invoke-with-response-stream": (None, invoke_stream),
+    ":predict": (imagen, None),
     ":predictLongRunning": (begin_video, None),
     ":fetchPredictOperation": (end_video, None),
 }
+
+
+def _answers(path: str, body: Json) -> tuple[Any, Any]:
+    whole, stream = next(answer for end, answer in _ANSWERS.items() if path.endswith(end))
+    return (tool_call, tool_call_stream) if whole is chat and body.get("tools") else (whole, stream)
 
 
 class ModelServer(ThreadingHTTPServer):
@@ -243,29 +339,33 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({})
 
     def do_POST(self) -> None:
-        length = int(self.headers.get("content-length", 0))
-        self._answer(json.loads(self.rfile.read(length) or b"{}"))
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        is_form = self.headers.get("content-type", "").startswith("multipart/")
+        self._answer({} if is_form else json.loads(body or b"{}"))
 
     def _answer(self, body: Json) -> None:
         path = self.path.partition("?")[0]
         self.server.requests.append(path)
-        whole, stream = next(answer for end, answer in _ANSWERS.items() if path.endswith(end))
+        whole, stream = _answers(path, body)
         asked = str(body.get("model", "")) + path
         try:
             if "fail" in asked:
                 self._send(400, {"error": {"message": "no such model", "type": "invalid_request_error", "code": 400}})
-            elif path == "/api/chat":
-                self._send(200, whole(body))  # a stream of one line
-            elif path.endswith("/converse-stream"):
+            elif stream is _SOUND:
+                self._send(200, _SOUND, "audio/mpeg")
+            elif path.endswith(("/converse-stream", "/invoke-with-response-stream")):
                 self._send(200, b"".join(map(_aws_event, stream(body))), "application/vnd.amazon.eventstream")
             elif whole is None or (stream is not None and body.get("stream")):
                 self._stream(stream(body), asked)
             else:
-                if "slow" in asked:
-                    self.server.released.wait(10)
+                self._wait_if_slow(asked)
                 self._send(200, whole(body))
         except OSError:
             self.close_connection = True
+
+    def _wait_if_slow(self, asked: str) -> None:
+        if "slow" in asked:
+            self.server.released.wait(10)
 
     def _send(self, status: int, answer: Json | bytes, content_type: str = "application/json") -> None:
         text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
@@ -283,8 +383,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for number, event in enumerate(events):
-            if number == 2 and "slow" in asked:
-                self.server.released.wait(10)
+            if number == 2:
+                self._wait_if_slow(asked)
             if number == 2 and "broken" in asked:
                 self._chunk({"type": "error", "error": {"message": "overloaded", "type": "overloaded_error"}})
                 break

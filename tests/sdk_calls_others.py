@@ -76,36 +76,36 @@ NOVA = "us.amazon.nova-lite-v1:0"
 ASKED: Any = [{"role": "user", "content": [{"text": "What colour?"}]}]
 
 
-def _bedrock(server: ModelServer) -> Any:
+def bedrock_client(server: ModelServer) -> Any:
     keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
     return boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=server.url, **keys)
 
 
 def converse(server: ModelServer) -> Any:
-    with contextlib.closing(_bedrock(server)) as client:
+    with contextlib.closing(bedrock_client(server)) as client:
         answer = client.converse(modelId=NOVA, messages=ASKED)
         return type(answer), answer["output"], answer["usage"]
 
 
 def converse_stream(server: ModelServer) -> Any:
-    with contextlib.closing(_bedrock(server)) as client:
+    with contextlib.closing(bedrock_client(server)) as client:
         answer = client.converse_stream(modelId=NOVA, messages=ASKED)
         return type(answer["stream"]), list(answer["stream"])
 
 
 def converse_stream_closed_early(server: ModelServer) -> Any:
-    with contextlib.closing(_bedrock(server)) as client:
+    with contextlib.closing(bedrock_client(server)) as client:
         answer = client.converse_stream(modelId=NOVA, messages=ASKED)
         with contextlib.closing(answer["stream"]) as stream:
             return next(iter(stream))
 
 
 def invoke_model(server: ModelServer) -> Any:
-    with contextlib.closing(_bedrock(server)) as client:
+    with contextlib.closing(bedrock_client(server)) as client:
         answer = client.invoke_model(modelId=NOVA, body=json.dumps({"messages": []}))
         return type(answer), type(answer["body"]), answer["body"].read()
 
 
 def converse_error(server: ModelServer) -> Any:
-    with contextlib.closing(_bedrock(server)) as client:
+    with contextlib.closing(bedrock_client(server)) as client:
         return caught(lambda: client.converse(modelId="fail", messages=[]))

@@ -30,7 +30,8 @@ class Watch:
         self.hook = hook
         self._asked = asked
         server = server_of(asked.base_url) if asked.base_url is not None else None
-        self._provider = server.provider.name if server is not None and server.provider is not None else provider
+        at_host = server.provider if server is not None else None
+        self._provider = at_host.name if at_host is not None else asked.provider or provider
         where = {"base_url": asked.base_url} if asked.base_url is not None else {}
         self._request = snapshot({**asked.request, **where})
         self._session = sessions.current()

@@ -24,11 +24,13 @@ def _hook(client: str, method: str) -> Hook:
     api, operation_type, parameters = _METHODS[method]
 
     def read_call(models: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:  # noqa: ARG001 - a duty
+        client = models._api_client  # noqa: SLF001 - there is no other place
         return Asked(
             api=api,
             operation_type=operation_type,
             request={name: value for name, value in kwargs.items() if value is not None},
-            base_url=models._api_client._http_options.base_url,  # noqa: SLF001 - there is no other place
+            base_url=client._http_options.base_url,  # noqa: SLF001 - there is no other place
+            provider="vertex" if client.vertexai else None,
         )
 
     return Hook(

@@ -31,6 +31,8 @@ _APIS = {
     "rerank": ("rerank.create", "rerank"),
 }
 _IN_FRONT = re.compile(r"^/?(?:openai/)?(?:v\d+/)?(?:deployments/[^/]+/)?")
+# Part of a client's name → who answers it, also through a gateway that has another host.
+_CLOUDS = {"Azure": "azure", "Foundry": "azure", "Bedrock": "bedrock", "Vertex": "vertex"}
 # Marks of parameters that were not given.
 _NOTHING = frozenset({"Omit", "NotGiven"})
 _BEFORE_TOKENS = (
@@ -67,7 +69,19 @@ def read_call(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask
         return None
     given = [one for one in (options.json_data, options.extra_json) if isinstance(one, dict)]
     request = {name: value for one in given for name, value in one.items() if type(value).__name__ not in _NOTHING}
-    return Asked(api=found[0], operation_type=found[1], request=request, base_url=str(client.base_url))
+    return Asked(
+        api=found[0],
+        operation_type=found[1],
+        request=request,
+        base_url=str(client.base_url),
+        provider=_cloud(type(client)),
+    )
+
+
+def _cloud(client: type) -> str | None:
+    """Return whose cloud a class of clients is for, an application's own subclass too."""
+    names = [base.__name__ for base in client.__mro__]
+    return next((cloud for mark, cloud in _CLOUDS.items() if any(mark in name for name in names)), None)
 
 
 def carrier(result: Any) -> Carrier | None:

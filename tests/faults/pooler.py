@@ -59,7 +59,7 @@ class Pooler:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(90)
         self._log.close()
 
     def _answers(self) -> bool:

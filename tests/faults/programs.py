@@ -124,7 +124,7 @@ def loop_stopped_in_the_middle(arguments: Arguments) -> None:
     async def work() -> None:
         for number in range(RECORDS):
             said(await collector.arecord_completion(request(number, "stopped")))
-        flushing = asyncio.ensure_future(collector.aflush(30))
+        flushing = asyncio.ensure_future(collector.aflush(80))
         await asyncio.sleep(0)
         loop.stop()
         await flushing
@@ -162,7 +162,7 @@ def interrupted_at_random(arguments: Arguments) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     for record_id in given:
         said(record_id)
-    assert collector.flush(30), collector.stats()
+    assert collector.flush(80), collector.stats()
     os.write(2, f"{collector.stats().sinks}\n".encode())
 
 
@@ -173,7 +173,7 @@ def fork_after_recording(arguments: Arguments) -> None:
     """Fork while the writer runs; both record; the child ends first and as programs end; the parent goes on."""
     collector = LlmOperationCollector(**arguments)
     record(collector)
-    assert collector.flush(20), collector.stats()
+    assert collector.flush(80), collector.stats()
     child_exited_well(forked(lambda: record(collector, "child")))
     record(collector, "parent")
     assert collector.flush(5), collector.stats()
@@ -231,7 +231,7 @@ def fork_into_threads(arguments: Arguments) -> None:
 
     def child() -> None:
         together = threading.Barrier(4)
-        threads = [threading.Thread(target=lambda: together.wait(10) + 1 and record(collector)) for _ in range(4)]
+        threads = [threading.Thread(target=lambda: together.wait(90) + 1 and record(collector)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -265,13 +265,13 @@ def prefork(arguments: Arguments) -> None:
     collector = LlmOperationCollector(**arguments, batch_interval_s=NEVER_S)
     # The first batch of a process is not gathered.
     record(collector, count=1)
-    collector.flush(20)
+    collector.flush(80)
     record(collector)
 
     def worker() -> None:
         record(collector, "worker")
         os.read(0, 1)
-        flushed = collector.flush(20)
+        flushed = collector.flush(80)
         os.write(2, f"flushed {flushed.ok}\n".encode())
 
     for _ in range(WORKERS):

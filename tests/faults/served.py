@@ -14,7 +14,7 @@ from aicore_obs import LlmOperationCollector
 
 collector = LlmOperationCollector(**json.loads(os.environ["DRILL_ARGUMENTS"]))
 before = collector.record_completion({"model": "before the fork"})
-assert collector.flush(20)
+assert collector.flush(80)
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -66,7 +66,7 @@ def run(name: str, place: Place, *, timeout_s: float = 90.0, **options: Any) -> 
 def deliver_the_rest(place: Place) -> None:
     """Start anew on the store, as the next process would."""
     with LlmOperationCollector(**place.arguments) as collector:
-        flushed = collector.flush(30)
+        flushed = collector.flush(80)
         assert flushed, flushed
         assert_nothing_lost(collector.stats())
     assert place.journal_files() == []
@@ -191,7 +191,7 @@ def test_workers_deliver_for_a_killed_parent(place: Place) -> None:
     ids = [child.stdout.readline().strip() for _ in range(1 + (1 + programs.WORKERS) * programs.RECORDS)]
     assert not set(place.stored_ids()) & set(ids[1 : 1 + programs.RECORDS])
     os.kill(child.pid, signal.SIGKILL)
-    child.wait(10)
+    child.wait(90)
     child.stdin.write("f" * programs.WORKERS)
     child.stdin.flush()
     said = child.stderr.read()

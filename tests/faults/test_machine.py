@@ -48,7 +48,7 @@ def run(name: str, place: Place, *, wrapped: list[str] | None = None) -> tuple[l
 def deliver_the_rest(place: Place) -> None:
     """Start anew on the store, on a machine that is well."""
     with LlmOperationCollector(**place.arguments) as collector:
-        assert collector.flush(30), collector.stats()
+        assert collector.flush(80), collector.stats()
         assert_nothing_lost(collector.stats())
 
 
@@ -117,7 +117,7 @@ def signalled(name: str, number: signal.Signals, place: Place) -> tuple[int, lis
         ids = [output.readline().strip() for _ in range(programs.RECORDS)]
         os.kill(child.pid, number)
         assert output.read() == ""
-    return child.wait(30), ids
+    return child.wait(90), ids
 
 
 def test_a_storm_of_exceptions(place: Place) -> None:
