@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from aicore_obs.reconciliation import read_statement as read_statement
     from aicore_obs.reconciliation import reconcile as reconcile
     from aicore_obs.recosting import recost as recost
+    from aicore_obs.showing import show as show
+    from aicore_obs.showing import show_conversation as show_conversation
+    from aicore_obs.showing import show_operation as show_operation
+    from aicore_obs.showing import show_trace as show_trace
     from aicore_obs.web.middleware import LlmOperationMiddleware as LlmOperationMiddleware
 
 __version__ = "0.1.0"
@@ -64,6 +68,10 @@ _HOMES = {
     "read_statement": "reconciliation",
     "reconcile": "reconciliation",
     "recost": "recosting",
+    "show": "showing",
+    "show_conversation": "showing",
+    "show_operation": "showing",
+    "show_trace": "showing",
     "suppress": "context",
     "uninstrument": "observer.patching",
 }
@@ -94,6 +102,10 @@ __all__ = [
     "reconcile",
     "recost",
     "reports",
+    "show",
+    "show_conversation",
+    "show_operation",
+    "show_trace",
     "suppress",
     "uninstrument",
 ]

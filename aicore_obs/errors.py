@@ -9,6 +9,7 @@
     │   └── PriceError                       a price row or a file of them cannot be used
     ├── UnknownParameterError (TypeError)    a keyword that record_* does not take
     ├── FilterError (ValueError)             a filter name or value that does not exist
+    ├── UnknownIdError (LookupError)         an id that nothing in the store has, or that several begin with
     ├── StatementError (ValueError)          a provider's statement that cannot be read as one
     ├── JournalFull (RuntimeError)           overflow="raise" and the journal is at its cap
     ├── NotOpenError (RuntimeError)          used after close, or from where it cannot work
@@ -50,6 +51,10 @@ class UnknownParameterError(AicoreObsError, TypeError):
 
 class FilterError(AicoreObsError, ValueError):
     """A filter name or value that does not exist; the message lists the right ones."""
+
+
+class UnknownIdError(AicoreObsError, LookupError):
+    """Nothing in the store has this id, or several ids begin with it; the message says which, or what to do."""
 
 
 class StatementError(AicoreObsError, ValueError):

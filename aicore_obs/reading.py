@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from aicore_obs import plugins
@@ -96,3 +97,20 @@ def place_to_read(asker: Writes, db_url: str | None = None) -> Address:
         return databases[0]
     url = from_environment().db_url
     return database_address(url or f"sqlite:///{DEFAULT_DATABASE}", StoreOptions())
+
+
+def place_of(source: Any) -> Address:
+    """Return the store that users mean by an address, a collector, a URL or a path; of None the one that is open here.
+
+    Raises:
+        ConfigurationError: it is none of these, or several databases are open.
+    """
+    if isinstance(source, Address):
+        return source
+    if source is None or hasattr(source, "addresses"):
+        return place_to_read(NOBODY if source is None else source)
+    if isinstance(source, str | Path):
+        return address_of(str(source), StoreOptions())
+    raise ConfigurationError(
+        f"{type(source).__name__} is no place to read: a frame, a collector, or a store's URL or path is needed"
+    )

@@ -10,26 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, cast
 
 from aicore_obs import plugins
-from aicore_obs.addresses import address_of
 from aicore_obs.errors import ConfigurationError, MissingExtraError
-from aicore_obs.protocols import Address, StoreOptions
-from aicore_obs.reading import NOBODY, ask, place_to_read
+from aicore_obs.protocols import Address
+from aicore_obs.reading import Writes, ask, place_of
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
 __all__ = ["compare", "cost", "errors", "latency", "plot", "sessions", "top", "unpriced", "usage"]
-
-
-class HasStores(Protocol):
-    """A collector."""
-
-    @property
-    def addresses(self) -> Sequence[Address]: ...
 
 
 class Options(TypedDict, total=False):
@@ -49,7 +41,7 @@ class Options(TypedDict, total=False):
     now: datetime | None
 
 
-Source: TypeAlias = "pl.DataFrame | pl.LazyFrame | HasStores | Address | str | Path | None"
+Source: TypeAlias = "pl.DataFrame | pl.LazyFrame | Writes | Address | str | Path | None"
 
 
 def cost(source: Source = None, **options: Unpack[Options]) -> pl.DataFrame:
@@ -166,17 +158,5 @@ def _question(source: Source, *, filters: Mapping[str, Any] | None = None, **opt
     ask_of = _load("question:question_of")
     if hasattr(source, "collect_schema"):
         return ask_of(source, filters=filters, **options)
-    scan = ask("aicore_obs.query.scan:scan", _place(source), filters or {}, also=("cost_lines",))
+    scan = ask("aicore_obs.query.scan:scan", place_of(source), filters or {}, also=("cost_lines",))
     return ask_of(scan, **options)
-
-
-def _place(source: Any) -> Address:
-    if isinstance(source, Address):
-        return source
-    if source is None or hasattr(source, "addresses"):
-        return place_to_read(NOBODY if source is None else source)
-    if isinstance(source, str | Path):
-        return address_of(str(source), StoreOptions())
-    raise ConfigurationError(
-        f"{type(source).__name__} is no source of a report: a frame, a collector, or a store's URL or path is needed"
-    )

@@ -28,6 +28,7 @@ from aicore_obs.cli import (
     reports,
     score,
     screen,
+    show,
     sql,
     stats,
     tail,
@@ -64,6 +65,9 @@ app = typer.Typer(
     help="Look after what aicore-obs keeps: stores, and journals in which records wait for them.",
 )
 app.command("tail")(tail.tail)
+app.command("show")(show.show)
+app.command("conversation")(show.conversation)
+app.command("trace")(show.trace)
 app.command("stats")(stats.stats)
 app.command("sql")(sql.sql)
 for report in (

@@ -7,30 +7,16 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Any
 
 from aicore_obs.cli import screen
-from aicore_obs.model.cost import EXACT
+from aicore_obs.display.words import usd as usd
 
-# Amounts below a dollar are shown with so many digits behind the zeros.
-_DIGITS = 4
 Row = Mapping[str, Any]
 Cell = Callable[[Row], str]
 # Heading → the column it shows, or how a cell is made; what is no text stands to the right.
 Columns = Mapping[str, "str | Cell"]
-
-
-def usd(amount: Decimal | None, *, at_least: bool = False) -> str:
-    """Return an amount in US dollars for people; ``at_least``: a lower bound, never rounded up."""
-    if amount is None:
-        return "unknown"
-    places = 2
-    if amount and abs(amount) < 1:
-        places = min(12, max(2, _DIGITS - 1 - amount.adjusted()))
-    rounding = ROUND_FLOOR if at_least else ROUND_HALF_EVEN
-    rounded = amount.quantize(Decimal(1).scaleb(-places), rounding=rounding, context=EXACT)
-    return f"{'≥ ' if at_least else ''}{rounded:,f}"
 
 
 def cost_cell(row: Row) -> str:

@@ -11,9 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aicore_obs.display.words import counted as counted
+from aicore_obs.display.words import harmless
+from aicore_obs.display.words import size as size
+from aicore_obs.display.words import when as when
+
 # Nothing is cut off where a program reads the answer and not a person.
 PIPE_WIDTH = 400
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 out = Console(highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -58,32 +62,7 @@ def plain(value: Any) -> str:
     """Return a value as one line that cannot move the cursor, whatever text a record holds; nothing for None."""
     if value is None:
         return ""
-    text = when(value) if isinstance(value, datetime) else str(value)
-    return (
-        text
-        if text.isprintable()
-        else "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
-    )
-
-
-def when(value: datetime | None) -> str:
-    """Return a time to the millisecond, in UTC."""
-    return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03}"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes for people."""
-    amount = float(count)
-    for unit in _UNITS[:-1]:
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} {_UNITS[-1]}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun: ``1 record``, ``2 records``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return harmless(when(value) if isinstance(value, datetime) else str(value), lines=False)
 
 
 def _speaks_unicode() -> bool:

@@ -85,7 +85,19 @@ def read_messages(request: Any) -> Request:
         found[-1] = Message(found[-1].role, (*found[-1].parts, *images), found[-1].name)
     left_out = {*talk, *_SYSTEMS, *_TOOLS, "model", "modelId", "chat_history", *(("images",) if images else ())}
     parameters = {name: value for name, value in given.items() if name not in left_out}
-    return Request(messages=together(found), tools=_tools(given), parameters=parameters)
+    return Request(messages=_named(together(found)), tools=_tools(given), parameters=parameters)
+
+
+def _named(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return messages in which the results of tools have the names of the calls that they answer."""
+    names = {part.id: part.name for one in messages for part in one.parts if isinstance(part, ToolCall)}
+
+    def named(part: Part) -> Part:
+        if not isinstance(part, ToolResult) or part.name is not None or part.id not in names:
+            return part
+        return msgspec.structs.replace(part, name=names[part.id])
+
+    return tuple(msgspec.structs.replace(one, parts=tuple(map(named, one.parts))) for one in messages)
 
 
 def together(messages: Iterable[Message]) -> tuple[Message, ...]:

@@ -21,7 +21,7 @@ ASKED = (
     Message("system", (Text("Be brief."),)),
     Message("user", (Text("Weather in Oslo?"), Media("image/png", size_bytes=3))),
     Message("assistant", (CALL,)),
-    Message("tool", (ToolResult(parts=(Text("rain"),), id="c-1"),)),
+    Message("tool", (ToolResult(parts=(Text("rain"),), name="weather", id="c-1"),)),
 )
 PNG = "data:image/png;base64,AAAA"
 REQUESTS: dict[str, dict[str, Any]] = {
