@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import aicore_obs
-from examples import fastapi_app, observed_chat
+from examples import agent, fastapi_app, observed_chat
 from tests.model_server import model_server
 from tests.observed import observing
 from tests.web_server import served
@@ -73,3 +73,25 @@ def test_observed_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         frame = collector.polars_from_db()
     assert frame.select("api", "stream_state", "total_tokens").rows() == [("chat.completions.create", "complete", 13)]
     assert (tmp_path / "llm_observability.json").exists()
+
+
+def test_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tree has the tools side by side, the one that failed, the stream, and what all of it cost; in JSON, too."""
+    monkeypatch.setenv("COLUMNS", "120")
+    with observing(tmp_path, monkeypatch):
+        agent.main("A day in Oslo?")
+        said = capsys.readouterr().out
+        agent.main("A day in Rome?", as_json=True)
+        told = json.loads(capsys.readouterr().out)
+    assert said.startswith("Stay in until noon, see the museums, and walk by the fjord in the sun.")
+    assert "8 steps · 3 operations · 1 failed · 452 tokens · $" in said
+    assert "└─ tickets LookupError: no concert hall in Oslo answers" in said
+
+    (root,) = told["roots"]
+    assert root["name"] == "agent"
+    assert [child["name"] for child in root["children"]] == ["chat.completions.create", *["use"] * 3, "answer"]
+    tools = {tool["name"]: tool for use in root["children"][1:4] for tool in use["children"]}
+    assert tools.keys() == {"weather", "museums", "tickets"}
+    assert tools["tickets"]["error"] == "LookupError: no concert hall in Rome answers"
+    assert root["totals"]["tokens"] == 452
+    assert root["totals"]["operations"] == 3
