@@ -31,7 +31,7 @@ _NAMED_DARK = (
 _STYLE = """
 .aicore-obs{color:var(--jp-content-font-color1,var(--vscode-editor-foreground,inherit));
 font-family:var(--jp-content-font-family,var(--vscode-font-family,system-ui,sans-serif));font-size:13px;line-height:1.45;
-max-width:72em;text-align:left;unicode-bidi:isolate}
+max-width:72em;margin:2px 0 10px;text-align:left;unicode-bidi:isolate}
 .aicore-obs pre,.aicore-obs code,.aicore-obs .ao-mono{font-family:var(--jp-code-font-family,
 var(--vscode-editor-font-family,ui-monospace,SFMono-Regular,Menlo,Consolas,monospace));font-size:12px}
 .aicore-obs pre{margin:2px 0;padding:0;background:none;border:0;color:inherit;white-space:pre-wrap;
@@ -46,7 +46,7 @@ overflow-wrap:anywhere;unicode-bidi:plaintext;font-size:12.5px}
 .aicore-obs table{border-collapse:collapse;margin:4px 0!important;font-size:inherit;color:inherit;background:none;
 border:0}
 .aicore-obs tr,.aicore-obs th,.aicore-obs td{background:none!important;border:0!important;color:inherit}
-.aicore-obs th,.aicore-obs td{padding:1px 14px 1px 0;text-align:left!important;vertical-align:top;
+.aicore-obs th,.aicore-obs td{padding:1px 14px 1px 0;text-align:left!important;vertical-align:top;line-height:inherit;
 max-width:none;white-space:normal;overflow-wrap:anywhere}
 .aicore-obs th{font-weight:400;opacity:.72;white-space:nowrap}
 .aicore-obs table .ao-num{text-align:right!important;white-space:nowrap;font-variant-numeric:tabular-nums}

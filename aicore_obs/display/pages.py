@@ -54,14 +54,14 @@ def trace(facts: TraceTree, *, full: bool = False) -> str:
         )
     )  # fmt: skip
     tree = f'<table class="ao-tree"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-    return page.fragment(f'<div class="ao-head">{title}{took}</div>{_sums(facts.totals, facts.spans)}{tree}{cut}')
+    return page.fragment(f'<div class="ao-head">{title} {took}</div>{_sums(facts.totals, facts.spans)}{tree}{cut}')
 
 
 def _head(facts: OperationFacts) -> str:
     words = [page.span(lists.title(facts), "title")]
     words += [page.span(one, "dim") for one in lists.subtitle(facts)]
     words.append(page.span(facts.status, "red" if facts.status == "error" else "green"))
-    return f'<div class="ao-head">{"".join(words)}</div>'
+    return f'<div class="ao-head">{" ".join(words)}</div>'
 
 
 def _error(facts: OperationFacts) -> str:
@@ -158,13 +158,14 @@ def _turn(turn: Turn, *, full: bool) -> str:
         words.append(page.span("error", "red"))
     above = f"<div>{page.span(lists.repeated(turn), 'dim')}</div>" if turn.repeated else ""
     return (
-        f'<div class="ao-turn ao-head" title="{page.text(facts.id)}">{"".join(words)}</div>{above}'
+        f'<div class="ao-turn ao-head" title="{page.text(facts.id)}">{" ".join(words)}</div>{above}'
         f"{_messages(turn.messages, full=full)}{_error(facts)}{_answers(facts, full=full)}"
     )
 
 
 def _row(line: Line, tree: TraceTree) -> str:
-    guides = f'<span class="ao-guides ao-mono">{page.text(line.guides)}</span>'
+    # Where a viewer takes the style away, spaces that do not break still keep the branches in their places.
+    guides = f'<span class="ao-guides ao-mono">{page.text(line.guides).replace(" ", "&nbsp;")}</span>'
     if line.node is None:
         told = page.span(lists.left_out(line), "dim")
         return f'<tr><td class="ao-step" colspan="5">{guides}{told}</td></tr>'
