@@ -16,13 +16,15 @@ MEASURES = ("cost_usd", "p95_ms", "rate", "total_tokens", "operations")
 TITLES = {"cost_usd": "US dollars", "p95_ms": "95th percentile, ms", "rate": "share of operations with this error"}
 # More bars than anybody reads; the largest are drawn.
 MOST_BARS = 40
+# Names of models are long, and differ at their ends.
+LABEL_PIXELS = 360
 _BOUND = "is_lower_bound"
 
 
 def plot(report: pl.DataFrame, *, measure: str | None = None) -> alt.Chart:
     """Return a chart of one column of a report: over time where it has a calendar unit, else a bar for each row.
 
-    Rows whose measure is unknown are not drawn; a cost that is a lower bound is paler, and says so.
+    Rows whose measure is unknown are not drawn, but counted above; a cost that is a lower bound is paler, and says so.
 
     Raises:
         ConfigurationError: the frame has no such number, or it is no report.
@@ -33,7 +35,14 @@ def plot(report: pl.DataFrame, *, measure: str | None = None) -> alt.Chart:
     units = [name for name in UNITS if name in report.columns]
     groups = [name for name in report.columns[: _first_number(report)] if name not in units]
     rows = _rows(report, drawn, groups)
-    return _over_time(rows, units[0], drawn, groups) if units else _bars(rows, drawn, groups)
+    chart = _over_time(rows, units[0], drawn, groups) if units else _bars(rows, drawn, groups)
+    left = report.height - rows.height
+    return chart.properties(title=_not_drawn(left, drawn)) if left else chart
+
+
+def _not_drawn(rows: int, drawn: str) -> alt.Title:
+    told = "1 row is" if rows == 1 else f"{rows:,} rows are"
+    return alt.Title(f"{told} not drawn: {drawn} is unknown", anchor="start", fontSize=11, fontWeight="normal")
 
 
 def _measure(report: pl.DataFrame, measure: str | None) -> str:
@@ -87,7 +96,13 @@ def _bars(rows: pl.DataFrame, drawn: str, groups: Sequence[str]) -> alt.Chart:
         .mark_bar()
         .encode(
             x=alt.X(drawn, type="quantitative", title=_title(rows, drawn)),
-            y=alt.Y("name", type="nominal", sort="-x", title=", ".join(groups) or None),
+            y=alt.Y(
+                "name",
+                type="nominal",
+                sort="-x",
+                title=", ".join(groups) or None,
+                axis=alt.Axis(labelLimit=LABEL_PIXELS),
+            ),
             tooltip=_tooltip(rows, drawn, groups),
             **pale,
         )

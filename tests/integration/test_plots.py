@@ -111,3 +111,13 @@ except ImportError as error:
 """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200, check=True)
     assert said.stdout.strip() == "MissingExtraError plots need Altair: pip install 'aicore-obs[plot]'"
+
+
+def test_what_is_not_drawn_is_counted(tmp_path: Path) -> None:
+    """A model without a price has no bar, and a line above the chart says so; where all are drawn there is no line."""
+    priced = operation(1, model="priced", cost=Cost(total=Decimal(1)))
+    write_sqlite(tmp_path / "a.db", [priced, operation(2, model="odd", cost=Cost(reason="no price is known"))])
+    chart = drawn(reports.cost(tmp_path / "a.db", by="model"))
+    assert [row["name"] for row in rows(chart)] == ["priced"]
+    assert chart["title"]["text"] == "1 row is not drawn: cost_usd is unknown"
+    assert "title" not in drawn(reports.cost(tmp_path / "a.db", by="model", filters={"model": "priced"}))
