@@ -203,7 +203,7 @@ def road_options(
         batch_interval_s=options.get("batch_interval_s", 0.2),
         write_timeout_s=options.get("write_timeout_s", 60.0),
     )
-    processors = (normalise(costed(book)), *options.get("processors", ()))
+    processors = (normalise(costed(book, estimates=True)), *options.get("processors", ()))
     fingerprint = _fingerprint([spec.name for spec in specs], options.get("project"), own_names(processors))
     writer = WriterOptions(
         directory=_journal_directory(addresses, options, fingerprint),

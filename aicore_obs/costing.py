@@ -13,9 +13,10 @@ import msgspec
 from aicore_obs.capture.record import Capture
 from aicore_obs.derivation import derive
 from aicore_obs.errors import ConfigurationError
+from aicore_obs.estimation import estimated
 from aicore_obs.guard import attempt
 from aicore_obs.model import codec
-from aicore_obs.model.cost import Cost
+from aicore_obs.model.cost import Cost, by_estimate
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.usage import NO_USAGE, Usage
 from aicore_obs.pipeline.forks import importing
@@ -127,7 +128,7 @@ def load_prices() -> None:
 
 def costed_by_settings() -> Callable[[Operation], Derived]:
     """Return what reads and prices an operation by the prices that the environment names, else by the bundled ones."""
-    return costed(book_of_settings())
+    return costed(book_of_settings(), estimates=True)
 
 
 def book_of_settings() -> PriceBook:
@@ -144,13 +145,20 @@ def _book_of_file(path: Path, _changed_ns: int) -> PriceBook:
     return PriceBook.from_file(path)
 
 
-def costed(book: PriceBook) -> Callable[[Operation], Derived]:
-    """Return what reads an operation and prices it; what was read or priced before stays."""
-    return lambda operation: _costed(operation, book)
+def costed(book: PriceBook, *, estimates: bool = False) -> Callable[[Operation], Derived]:
+    """Return what reads an operation and prices it; what was read or priced before stays.
+
+    ``estimates``: tokens that nobody reported are estimated, which is not for the thread of a caller.
+    """
+    return lambda operation: _costed(operation, book, estimates=estimates)
 
 
-def _costed(operation: Operation, book: PriceBook) -> Derived:
-    derived = operation.derived or derive(operation) or _NOTHING_READ
+def _costed(operation: Operation, book: PriceBook, *, estimates: bool = False) -> Derived:
+    derived = operation.derived
+    if derived is None:
+        derived = derive(operation) or _NOTHING_READ
+        if estimates and operation.stream_state is not None:
+            derived = estimated(operation, derived)
     if derived.cost is not None:
         return derived
     load_prices()
@@ -163,7 +171,7 @@ def _costed(operation: Operation, book: PriceBook) -> Derived:
         at=operation.timestamp,
         api=operation.api,
     )
-    return msgspec.structs.replace(derived, cost=cost)
+    return msgspec.structs.replace(derived, cost=by_estimate(cost, derived.usage_source))
 
 
 _capture = Capture(derive=derive)

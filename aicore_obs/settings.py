@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "AICORE_OBS_CONTENT_SAMPLE_RATE": "of which share of the operations content is kept, 0 to 1; all are counted",
     "AICORE_OBS_MIGRATE": "auto or never: whether a writer brings the schema up to date by itself",
     "AICORE_OBS_PRICES": "a TOML or JSON file of price rows, where no prices are given in code",
+    "AICORE_OBS_ESTIMATE_TOKENS": "0: estimate no tokens of streams without usage, though a tokenizer is installed",
     "AICORE_OBS_FILE_MODE": "mode of the files that are made, octal (0600)",
     "AICORE_OBS_WRITER": "internal; or external: `aicore-obs drain --watch` delivers, the process only appends",
 }
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     content_sample_rate: float
     migrate: str | None
     prices: str | None
+    estimate_tokens: bool
     file_mode: int
     writer: str | None
 
@@ -69,6 +71,7 @@ def from_environment() -> Settings:
         content_sample_rate=_share("AICORE_OBS_CONTENT_SAMPLE_RATE"),
         migrate=one_of("AICORE_OBS_MIGRATE", _text("AICORE_OBS_MIGRATE"), ("auto", "never")),
         prices=_text("AICORE_OBS_PRICES"),
+        estimate_tokens=_flag("AICORE_OBS_ESTIMATE_TOKENS", default=True),
         file_mode=_file_mode(),
         writer=one_of("AICORE_OBS_WRITER", _text("AICORE_OBS_WRITER"), ("internal", "external")),
     )

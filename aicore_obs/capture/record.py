@@ -30,6 +30,7 @@ from aicore_obs.model.escape import escape
 from aicore_obs.model.ids import new_id, utc_now
 from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import FIRST_VERSION, ErrorInfo
+from aicore_obs.model.usage import NO_USAGE
 
 Content = dict[str, Any]
 
@@ -171,7 +172,7 @@ class Capture:
         limits = self._limits
         is_sampled_out = operation.error is None and limits.is_sampled_out(operation.trace_id or operation.id)
         is_kept = self._capture_content and not is_sampled_out
-        has_media = is_kept and not limits.media
+        has_media = self._capture_content and not limits.media
         if self._redact is not None:
             # The hook sees whole texts, and no media that nobody keeps.
             operation = self._redacted(_without_media(operation) if has_media else operation, self._redact)
@@ -182,8 +183,11 @@ class Capture:
         if line is None:
             operation = _made_plain(operation)
             line = _encoder.encode(operation)
+        bare = None
         if not is_kept:
-            line = self._numbers_only(line, SAMPLED_OUT if self._capture_content else None)
+            bare = self._numbers_only(line, SAMPLED_OUT if self._capture_content else None)
+        if bare is not None:
+            line = bare
         elif limits.max_bytes is not None and len(line) > limits.max_bytes:
             line = self._cut(line, limits.max_bytes)
         return Captured(operation.id, line, bool(operation.odd))
@@ -209,17 +213,23 @@ class Capture:
             odd={**operation.odd, "redact": "content dropped: the redact hook failed"},
         )
 
-    def _numbers_only(self, line: bytes, state: str | None) -> bytes:
-        """Take everything away that a person said or a model wrote, after reading the numbers out of it."""
+    def _numbers_only(self, line: bytes, state: str | None) -> bytes | None:
+        """Take everything away that a person said or a model wrote, after reading the numbers out of it.
+
+        None where that must not be: of a stream without usage only the texts tell what it used, and they are sampled
+        for their size and not for anybody's privacy.
+        """
         operation = _decoder.decode(line)
-        error = operation.error
+        error, derived = operation.error, attempt(self._derive, operation).value
+        if state is not None and operation.stream_state is not None and (derived is None or derived.usage == NO_USAGE):
+            return None
         bare = msgspec.structs.replace(
             operation,
             completion_args=msgspec.UNSET,
             response=msgspec.UNSET,
             extras=operation.extras if state is None else with_state(operation.extras, state),
             error=error and ErrorInfo(type=error.type),
-            derived=attempt(self._derive, operation).value,
+            derived=derived,
         )
         return _encoder.encode(bare)
 

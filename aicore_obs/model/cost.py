@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import msgspec
 
+from aicore_obs.model.usage import ESTIMATE as ESTIMATE_OF_TOKENS
 from aicore_obs.model.usage import Usage
 
 # The smallest amount that is kept: 1e-12 USD.
@@ -73,7 +74,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """What one operation cost, by which price.
 
     ``total`` None: unknown, and ``reason`` says why. A ``total`` beside a ``reason`` is a lower bound: something was
-    used that has no price. ``input`` and ``output`` may be unknown where a provider's bill gives only a total;
+    used that has no price; or it is made of an estimate of the tokens, and the reason says
+    that. ``input`` and ``output`` may be unknown where a provider's bill gives only a total;
     what is neither (searches, fees, other models) is in ``lines``. ``source`` is ``provider`` (its own bill),
     ``provider-estimate``, ``local``, or the name of the layer of the price book; ``price_id`` names the row, ``book``
     the version of all layers together.
@@ -88,6 +90,14 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     price_id: str | None = None
     book: str | None = None
     lines: tuple[CostLine, ...] = ()
+
+
+def by_estimate(cost: Cost, usage_source: str | None) -> Cost:
+    """Return a cost that says so where its usage was estimated."""
+    if usage_source is None or not usage_source.startswith(ESTIMATE_OF_TOKENS):
+        return cost
+    told = f"tokens are an estimate by {usage_source.removeprefix(ESTIMATE_OF_TOKENS)}"
+    return msgspec.structs.replace(cost, reason=told if cost.reason is None else f"{cost.reason}; {told}")
 
 
 class CostSum(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,8 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     temperature: float | None = None
     max_tokens: int | None = None
     usage: Usage = NO_USAGE
-    # Where the usage was found: a provider's name, "shape:<name>" when only the shape told, None when nowhere.
+    # Where the usage was found: a provider's name, "shape:<name>" when only the shape told,
+    # "estimate:<vocabulary>" when it was not reported; None when nowhere.
     usage_source: str | None = None
     usage_raw: Payload = msgspec.UNSET
     billing: Billing = NO_BILLING

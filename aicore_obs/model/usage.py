@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+# How the source of usage begins that was estimated and not reported; the vocabulary follows.
+ESTIMATE = "estimate:"
 TOKEN_FIELDS: tuple[str, ...] = (
     "input_tokens",
     "cache_read_tokens",

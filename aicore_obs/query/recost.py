@@ -17,7 +17,7 @@ import polars as pl
 
 from aicore_obs.errors import FilterError, JournalFull, StoreError
 from aicore_obs.guard import attempt
-from aicore_obs.model.cost import BILL, EXACT, NO_BILLING, Billing, Cost, from_quanta, money, to_quanta
+from aicore_obs.model.cost import BILL, EXACT, NO_BILLING, Billing, Cost, by_estimate, from_quanta, money, to_quanta
 from aicore_obs.model.events import CostRevision
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.ids import new_id, utc_now
@@ -31,7 +31,7 @@ RECOST_ROWS = 10_000
 _USAGE = Usage.__struct_fields__
 _SHOWN = ("cost_usd", "input_cost_usd", "output_cost_usd", "cost_source", "cost_reason", "price_id")
 _FACTS = ("timestamp", "project", "provider", "model", "response_model", "api")
-_READ = ("operation_id", "billing", *_FACTS, *_SHOWN, *_USAGE)
+_READ = ("operation_id", "billing", "usage_source", *_FACTS, *_SHOWN, *_USAGE)
 _MONEY = pl.Decimal(38, 12)
 # What changed: a known cost, an unknown cost became known, a known cost became unknown.
 CHANGED, NEWLY_PRICED, BECAME_UNKNOWN = "changed", "newly priced", "became unknown"
@@ -180,6 +180,7 @@ class _Operation(msgspec.Struct, frozen=True, gc=False):
     billing: Billing
     shown: Cost
     usage: Usage
+    usage_source: str | None
 
 
 class _Run:
@@ -234,7 +235,7 @@ class _Run:
         if one.shown.source == BILL:
             self._bills += 1
             return one.shown
-        cost = self._book.cost(
+        found = self._book.cost(
             provider=one.provider,
             model=one.model,
             response_model=one.response_model,
@@ -243,6 +244,7 @@ class _Run:
             at=one.timestamp,
             api=one.api,
         )
+        cost = by_estimate(found, one.usage_source)
         # As every store keeps it, so that it equals itself when it is read again.
         amounts = {name: money(amount) for name in _AMOUNTS if (amount := getattr(cost, name)) is not None}
         return msgspec.structs.replace(cost, **amounts)
@@ -310,6 +312,7 @@ def _operation(row: tuple[Any, ...]) -> _Operation:
             price_id=values["price_id"],
         ),
         usage=Usage(**{name: values[name] for name in _USAGE}),
+        usage_source=values["usage_source"],
     )
 
 

@@ -140,6 +140,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[aicore_obs.LlmOp
     """One store for all tests: each looks at what it recorded itself."""
     directory = tmp_path_factory.mktemp("observed")
     with pytest.MonkeyPatch.context() as monkeypatch, observing(directory, monkeypatch) as collector:
+        # What the provider said is looked at here, and not what can be told without it.
+        monkeypatch.setenv("AICORE_OBS_ESTIMATE_TOKENS", "0")
         yield collector
 
 

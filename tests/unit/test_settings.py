@@ -29,6 +29,7 @@ def test_without_variables_everything_is_usual() -> None:
         content_sample_rate=1.0,
         migrate=None,
         prices=None,
+        estimate_tokens=True,
         file_mode=0o600,
         writer=None,
     )
@@ -49,6 +50,7 @@ def test_an_empty_variable_is_none() -> None:
             content_sample_rate=1.0,
             migrate=None,
             prices=None,
+            estimate_tokens=True,
             file_mode=0o600,
             writer=None,
         )
@@ -65,7 +67,10 @@ def test_variables_are_read_on_call(monkeypatch: pytest.MonkeyPatch) -> None:
     assert from_environment().db_url is None
 
 
-@pytest.mark.parametrize("name", ["AICORE_OBS_ENABLED", "AICORE_OBS_CAPTURE_CONTENT", "AICORE_OBS_CAPTURE_MEDIA"])
+SWITCHES = ("ENABLED", "CAPTURE_CONTENT", "CAPTURE_MEDIA", "ESTIMATE_TOKENS")
+
+
+@pytest.mark.parametrize("name", [f"AICORE_OBS_{name}" for name in SWITCHES])
 def test_switches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words for on and off, in any case; anything else is named."""
     field = name.removeprefix("AICORE_OBS_").lower()
