@@ -301,6 +301,7 @@ _LATENCY: Columns = {
     "first token p50": number("first_token_p50_ms"),
     "p95 ms": number("first_token_p95_ms"),
     "tokens/s p50": number("tokens_per_s_p50", places=1),
+    "of a stream": number("stream_tokens_per_s_p50", places=1),
 }
 _ERRORS: Columns = {
     "error": "error_type",

@@ -173,6 +173,7 @@ def test_latencies(place: Address) -> None:
         assert row[name] == pytest.approx(rows["latency_ms"].quantile(share, "linear"))
     assert (row["max_ms"], row["streamed"]) == (390.0, 20)
     assert row["tokens_per_s_p50"] == pytest.approx(100.0)
+    assert row["stream_tokens_per_s_p50"] == pytest.approx(1000 / 9)
     assert reports.latency(place).row(0, named=True)["measured"] == 39
 
 
