@@ -195,7 +195,7 @@ def test_a_call_is_the_same_and_is_recorded_once(
         assert frame["server_address"].to_list() != [None]
         assert frame["latency_ms"][0] > 0
         if kept.state == "complete":
-            assert frame["extras"].struct.field("stream_chunks")[0] >= 2
+            assert frame["extras"].struct.field("stream_chunks")[0] >= 1
         if kept.state != "abandoned":
             assert (frame["time_to_first_token_ms"][0] is not None) == (kept.state is not None)
         if call is not calls.achat_cancelled:  # a task made of the SDK's own coroutine has no frame of the application
