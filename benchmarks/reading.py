@@ -73,11 +73,16 @@ def _timed(read: Callable[[], object]) -> list[Taken]:
     start = time.perf_counter()
     kept = read()
     seconds = time.perf_counter() - start
-    # Kilobytes, but bytes on macOS.
-    unit = 1024**3 if sys.platform == "darwin" else 1024**2
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    peak = peak_memory()
     del kept
     return [Taken(what="time", unit="s", value=seconds), Taken(what="peak memory", unit="GiB", value=peak)]
+
+
+def peak_memory() -> float:
+    """Return the largest memory that this process has had, in GiB."""
+    # Kilobytes, but bytes on macOS.
+    unit = 1024**3 if sys.platform == "darwin" else 1024**2
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _narrow_filtered(url: str) -> pl.DataFrame:

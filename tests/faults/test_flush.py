@@ -78,8 +78,9 @@ def test_four_threads_lose_nothing(place: Place, open_collector: Opens) -> None:
 
 
 def _record_and_report(arguments: dict[str, Any], results: Any) -> None:
-    with LlmOperationCollector(**arguments) as collector:
-        results.put(record(collector, 25))
+    collector = LlmOperationCollector(**arguments)
+    results.put(record(collector, 25))
+    assert collector.close(timeout_s=80)
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
@@ -92,7 +93,7 @@ def test_three_processes_lose_nothing(method: str, place: Place) -> None:
         child.start()
     ids = [one for _ in children for one in results.get(timeout=200)]
     for child in children:
-        child.join(60)
+        child.join(90)
         assert child.exitcode == 0
         child.close()
     assert assert_exactly_once(place, ids) == 75

@@ -82,6 +82,7 @@ from aicore_obs import LlmOperationCollector
 async def main():
     async with LlmOperationCollector(db_url=sys.argv[1]) as collector:
         print(*await asyncio.gather(*(collector.arecord_completion({"n": n}) for n in range(25))))
+        assert await collector.aflush(80)
 asyncio.run(main())
 """
 
