@@ -39,7 +39,7 @@ from aicore_obs.protocols import Store, StoreOptions
 from aicore_obs.pruning import prune_all
 from aicore_obs.reading import DATABASES, OnClassOrInstance, open_collectors, place_to_read
 from aicore_obs.reading import ask as ask_reader
-from aicore_obs.settings import chosen, from_environment
+from aicore_obs.settings import chosen, from_environment, need_switch
 from aicore_obs.timed import TimedOperation
 from aicore_obs.watching import Watching
 
@@ -391,9 +391,15 @@ class LlmOperationCollector:
         return cast("pl.DataFrame", ask_reader(_COSTS, place_to_read(self, db_url), filters))
 
     @OnClassOrInstance
-    def scan_db(self, /, db_url: str | None = None, **filters: Any) -> pl.LazyFrame:
-        """Return operations as a lazy frame: filters, the columns that are used and the limit go into the SQL."""
-        return cast("pl.LazyFrame", ask_reader(_SCAN, place_to_read(self, db_url), filters))
+    def scan_db(self, /, db_url: str | None = None, *, mirror: bool | None = None, **filters: Any) -> pl.LazyFrame:
+        """Return operations as a lazy frame: filters, the columns that are used and the limit go into the SQL.
+
+        ``mirror=True`` keeps a local Parquet mirror of the narrow columns (nothing that was said) and reads from there
+        what it has; the frame is the same. None: as ``AICORE_OBS_MIRROR`` says.
+        """
+        if mirror is not None:
+            need_switch("mirror", mirror)
+        return cast("pl.LazyFrame", ask_reader(_SCAN, place_to_read(self, db_url), filters, mirror=mirror))
 
 
 _NOTHING = FlushResult(ok=True, sinks={})

@@ -30,6 +30,11 @@ _READERS = {
     "sqlite": "aicore_obs.stores.sql.sqlite_reader:SqliteReader",
     "postgresql": "aicore_obs.stores.sql.postgres_reader:PostgresReader",
 }
+# The same, for databases that may have a mirror.
+_MIRRORED = {
+    "sqlite": "aicore_obs.stores.sql.sqlite_moment:SqliteSource",
+    "postgresql": "aicore_obs.stores.sql.postgres_moment:PostgresSource",
+}
 _PRUNERS = {
     "json": "aicore_obs.stores.json_pruning:JsonPruner",
     "jsonl": "aicore_obs.stores.json_pruning:JsonPruner",
@@ -54,16 +59,23 @@ def sink_builder(address: Address) -> Callable[[], Sink]:
     return lambda: cast("Sink", build(address))
 
 
-def reader(address: Address) -> Reader:
-    """Return a reader for an address.
+def reader(address: Address, *, mirrored: bool = False) -> Reader:
+    """Return a reader for an address; ``mirrored``: one whose database can have a mirror.
 
     Raises:
-        ConfigurationError: what is there cannot be read back.
+        ConfigurationError: what is there cannot be read back, or has no mirror.
     """
-    path = _READERS.get(address.kind)
+    path = (_MIRRORED if mirrored else _READERS).get(address.kind)
+    if path is None and mirrored:
+        raise ConfigurationError(f"{address.name}: only SQLite and PostgreSQL have a mirror; leave mirror= out")
     if path is None:
         raise ConfigurationError(f"{address.name} is a sink that cannot be read back")
     return cast("Reader", load(path)(address))
+
+
+def has_mirror(address: Address) -> bool:
+    """Return whether what is there can have a mirror."""
+    return address.kind in _MIRRORED
 
 
 def pruner(address: Address) -> Pruner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -13,8 +14,11 @@ import msgspec
 import platformdirs
 
 from aicore_obs.errors import ConfigurationError
+from aicore_obs.protocols import Address
 
 DEFAULT_DATABASE = "aicore_obs.db"
+MIRROR_BYTES = 2**30
+MIRROR_SUFFIX = ".mirror"
 ENVIRONMENT = {
     "AICORE_OBS_DB_URL": "the database, where no store is given in code",
     "AICORE_OBS_STORAGE_PATH": "the JSON file, where no store is given in code",
@@ -27,6 +31,8 @@ ENVIRONMENT = {
     "AICORE_OBS_MIGRATE": "auto or never: whether a writer brings the schema up to date by itself",
     "AICORE_OBS_PRICES": "a TOML or JSON file of price rows, where no prices are given in code",
     "AICORE_OBS_ESTIMATE_TOKENS": "0: estimate no tokens of streams without usage, though a tokenizer is installed",
+    "AICORE_OBS_MIRROR": "1: lazy frames and reports are read from a local Parquet mirror of the database",
+    "AICORE_OBS_MIRROR_MAX_BYTES": "how large such a mirror may become (1GiB)",
     "AICORE_OBS_FILE_MODE": "mode of the files that are made, octal (0600)",
     "AICORE_OBS_WRITER": "internal; or external: `aicore-obs drain --watch` delivers, the process only appends",
 }
@@ -51,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     migrate: str | None
     prices: str | None
     estimate_tokens: bool
+    mirror: bool
+    mirror_max_bytes: int
     file_mode: int
     writer: str | None
 
@@ -72,6 +80,8 @@ def from_environment() -> Settings:
         migrate=one_of("AICORE_OBS_MIGRATE", _text("AICORE_OBS_MIGRATE"), ("auto", "never")),
         prices=_text("AICORE_OBS_PRICES"),
         estimate_tokens=_flag("AICORE_OBS_ESTIMATE_TOKENS", default=True),
+        mirror=_flag("AICORE_OBS_MIRROR", default=False),
+        mirror_max_bytes=_bytes("AICORE_OBS_MIRROR_MAX_BYTES", default=MIRROR_BYTES),
         file_mode=_file_mode(),
         writer=one_of("AICORE_OBS_WRITER", _text("AICORE_OBS_WRITER"), ("internal", "external")),
     )
@@ -86,6 +96,15 @@ def state_directories() -> list[Path]:
         Path(platformdirs.user_state_dir("aicore-obs", appauthor=False)),
         Path(tempfile.gettempdir()) / f"aicore-obs-{_user()}",
     ]
+
+
+def mirror_directory(address: Address) -> Path:
+    """Return where the mirror of a database lies: beside a file, else where the state of programs is kept."""
+    if address.path is not None:
+        return address.path.with_name(address.path.name + MIRROR_SUFFIX)
+    # The name has no password in it, and may be long.
+    name = hashlib.sha256(address.name.encode()).hexdigest()[:32]
+    return state_directories()[0] / f"{name}{MIRROR_SUFFIX}"
 
 
 def absolute(option: str, path: str | Path) -> Path:
@@ -231,6 +250,10 @@ def _share(variable: str) -> float:
         raise ConfigurationError(f"{variable}={value!r}: a number from 0 to 1 is needed, such as 0.1 for a tenth")
     need_share(variable, share)
     return share
+
+
+def _bytes(variable: str, *, default: int) -> int:
+    return parse_size(variable, _text(variable) or default)
 
 
 def _file_mode() -> int:

@@ -10,7 +10,7 @@ from aicore_obs.errors import ConfigurationError
 from aicore_obs.pipeline.dead_letters import DeadLetters
 from aicore_obs.pipeline.survey import survey
 from aicore_obs.protocols import Address
-from aicore_obs.settings import state_directories
+from aicore_obs.settings import MIRROR_SUFFIX, state_directories
 
 FILE_STORES = frozenset({"json", "jsonl", "sqlite"})
 
@@ -44,7 +44,7 @@ def state_journals() -> list[Path]:
     for state in state_directories():
         # One that is another user's holds nothing for us.
         with suppress(OSError):
-            found += sorted(path for path in state.iterdir() if path.is_dir())
+            found += sorted(path for path in state.iterdir() if path.is_dir() and path.suffix != MIRROR_SUFFIX)
     return found
 
 

@@ -58,15 +58,18 @@ def read_frame(
     return pl.concat(batches)
 
 
-def open_reader(address: Address, *, is_ours: bool = False) -> Reader:
-    """Return the reader of a store; it opens nothing yet. ``is_ours``: what is not there yet reads as empty."""
-    reader = plugins.reader(address)
+def open_reader(address: Address, *, is_ours: bool = False, mirrored: bool = False) -> Reader:
+    """Return the reader of a store; it opens nothing yet.
+
+    ``is_ours``: what is not there yet reads as empty. ``mirrored``: a database that can have a mirror.
+    """
+    reader = plugins.reader(address, mirrored=mirrored)
     if isinstance(reader, ReadsText):
         reader.read_text = read_text
-    return _NotYetWritten(reader) if is_ours else reader
+    return NotYetWritten(reader) if is_ours else reader
 
 
-class _NotYetWritten:
+class NotYetWritten:
     """A reader of a store that a collector of this process will write, and may not have written yet."""
 
     def __init__(self, reader: Reader) -> None:

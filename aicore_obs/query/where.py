@@ -28,17 +28,18 @@ def filtered(frame: pl.LazyFrame, filters: Mapping[str, Any], schema: Mapping[st
     wrong = [name for name in _ONLY_STORES if name in filters]
     if wrong:
         raise FilterError(f"{wrong[0]}={filters[wrong[0]]!r}: only a store knows it, a frame does not")
-    conditions = list(_conditions(query, schema))
-    missing = sorted({name for one in conditions for name in one.meta.root_names()} - set(schema))
+    asked = list(conditions(query, schema))
+    missing = sorted({name for one in asked for name in one.meta.root_names()} - set(schema))
     if missing:
         raise FilterError(f"the frame has no column {', '.join(missing)} to filter by")
-    found = frame.filter(*conditions) if conditions else frame
+    found = frame.filter(*asked) if asked else frame
     if "order" in filters:
         found = found.sort("timestamp", "operation_id", descending=query.order == "desc")
     return found if query.limit is None else found.head(query.limit)
 
 
-def _conditions(query: Filter, schema: Mapping[str, pl.DataType]) -> Iterator[pl.Expr]:
+def conditions(query: Filter, schema: Mapping[str, pl.DataType]) -> Iterator[pl.Expr]:
+    """Yield what a filter asks of each operation, as far as a frame of this schema can tell."""
     when = pl.col("timestamp")
     if query.start is not None:
         yield when >= query.start

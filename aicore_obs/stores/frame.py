@@ -28,6 +28,8 @@ ESCAPED = "json+escaped"
 PAYLOADS = {"completion_args": "request", "response": "response", "response_text": "response"}
 # Asked for inside this package only: objects and lists as the JSON text that was stored, keys that are null included.
 JSON_TEXTS = {f"{field}_json": field for field in (*FIELDS, *OPINION_COLUMNS)}
+# Asked for by mirrors only: the id of the revision that the columns of cost show, null for the operation's own.
+REVISION = "cost_revision"
 MONEY = pl.Decimal(38, 12)
 _AMOUNTS = tuple(name for name in COST_COLUMNS if name.endswith("_usd"))
 # What SQLite counts money in.

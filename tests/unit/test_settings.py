@@ -30,6 +30,8 @@ def test_without_variables_everything_is_usual() -> None:
         migrate=None,
         prices=None,
         estimate_tokens=True,
+        mirror=False,
+        mirror_max_bytes=2**30,
         file_mode=0o600,
         writer=None,
     )
@@ -51,6 +53,8 @@ def test_an_empty_variable_is_none() -> None:
             migrate=None,
             prices=None,
             estimate_tokens=True,
+            mirror=False,
+            mirror_max_bytes=2**30,
             file_mode=0o600,
             writer=None,
         )

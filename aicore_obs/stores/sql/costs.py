@@ -81,6 +81,10 @@ class Costs:
         found = {name: case((revision.record_id.is_not(None), revision[name]), else_=own[name]) for name in COLUMNS}
         return {**found, "billing": own.billing}
 
+    def shown_revision(self) -> ColumnElement[Any]:
+        """Return the id of the revision that is shown, null where it is the operation's own cost."""
+        return self._revision.c.record_id if self._there else null()
+
     def told(self) -> Mapping[str, ColumnElement[Any]]:
         """Return the columns that the statement knows something of, as they are shown."""
         return {name: column for name, column in self.shown().items() if name in COLUMNS} if self._there else {}

@@ -82,10 +82,18 @@ class PostgresReader:
         self._shape: Shape | None = None
 
     def schema(self) -> dict[str, pl.DataType]:
-        return self._shape_of_store().schema
+        return self.shape().schema
+
+    def shape(self) -> Shape:
+        """Return the shape of all frames of this reader."""
+        # Kept, so that they have one schema.
+        if self._shape is None:
+            with self._translated(), reading_portal() as portal:
+                self._shape = Shape(portal.call(self._catalogue), read_text=self.read_text)
+        return self._shape
 
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
-        shape = self._shape_of_store()
+        shape = self.shape()
 
         def statement(there: There) -> Select[Any]:
             return select_operations(self._tables, _WORDS, query, columns, there=there)
@@ -102,13 +110,13 @@ class PostgresReader:
                 yield from map(ledger_frame, raw.iter_slices(batch_rows))
 
     def cost_sum(self, query: Filter) -> CostSum:
-        with self._translated(), _portal() as portal:
+        with self._translated(), reading_portal() as portal:
             return cast("CostSum", portal.call(self._cost_sum, query))
 
     async def _cost_sum(self, query: Filter) -> CostSum:
         as_of = utc_now()
         async with self._snapshot() as connection:
-            if not await _has(connection, self._tables.operations):
+            if not await has(connection, self._tables.operations):
                 return no_costs(as_of)
             there = await self._there(connection)
             statement = select_cost_sum(self._tables, _WORDS, query, there=there)
@@ -116,7 +124,7 @@ class PostgresReader:
 
     def records(self, *, left: Callable[[str], object]) -> Iterator[tuple[Record, bytes]]:
         send, receive = anyio.create_memory_object_stream[tuple[_Read, list[Any]]](CHUNKS_AHEAD)
-        with self._translated(), _portal() as portal:
+        with self._translated(), reading_portal() as portal:
             reading = portal.start_task_soon(self._pages, send)
             with closing(_chunks(portal, receive, reading)) as pages:
                 for read, rows in pages:
@@ -125,7 +133,7 @@ class PostgresReader:
     async def _pages(self, send: MemoryObjectSendStream[tuple[_Read, list[Any]]]) -> None:
         """Send all rows, page by page: a page needs no cursor, and so no named statement."""
         async with send, self._snapshot() as connection:
-            if not await _has(connection, self._tables.operations):
+            if not await has(connection, self._tables.operations):
                 return
             there = await connection.fetch(_COLUMNS, self._tables.operations.schema, self._tables.operations.name)
             names = {row[0] for row in there}
@@ -140,27 +148,20 @@ class PostgresReader:
                     after = rows[-1][0]
 
     def spans(self, scope: str, value: str, *, limit: int) -> Iterator[Span]:
-        with self._translated(), _portal() as portal:
+        with self._translated(), reading_portal() as portal:
             yield from spans_of(
                 portal.call(self._span_rows, select_spans(self._tables, _WORDS, scope, value, limit=limit))
             )
 
     async def _span_rows(self, statement: Select[Any]) -> list[Any]:
         async with self._snapshot() as connection:
-            if not await _has(connection, self._tables.records):
+            if not await has(connection, self._tables.records):
                 return []
             return cast("list[Any]", await connection.fetch(await _with_literals(connection, statement)))
 
-    def _shape_of_store(self) -> Shape:
-        # Kept, so that all frames of one reader have one schema.
-        if self._shape is None:
-            with self._translated(), _portal() as portal:
-                self._shape = Shape(portal.call(self._catalogue), read_text=self.read_text)
-        return self._shape
-
     async def _catalogue(self) -> Catalogue:
         async with self._snapshot() as connection:
-            if not await _has(connection, self._tables.keys):
+            if not await has(connection, self._tables.keys):
                 return EMPTY
             rows = await connection.fetch(str(select_keys(self._tables).compile(dialect=_DIALECT)))
             return catalogue_of((unescape(row[0]), utf8(unescape(row[1])), row[2]) for row in rows)
@@ -168,33 +169,22 @@ class PostgresReader:
     def _raws(self, statement: Callable[[There], Select[Any]], names: Sequence[str]) -> Raws:
         """Yield the raw frames of a statement, which is made for what the schema has: an older one has less."""
         send, receive = anyio.create_memory_object_stream[bytes](CHUNKS_AHEAD)
-        with self._translated(), _portal() as portal:
+        with self._translated(), reading_portal() as portal:
             copying = portal.start_task_soon(self._copy, statement, send)
             for chunk in _chunks(portal, receive, copying):
                 yield _plain(_parsed(chunk, names))
 
     async def _copy(self, statement: Callable[[There], Select[Any]], send: MemoryObjectSendStream[bytes]) -> None:
-        waiting = bytearray()
-
-        async def take(data: bytes) -> None:
-            waiting.extend(data)
-            if len(waiting) >= CHUNK_BYTES and _whole(waiting):
-                await send.send(bytes(waiting))
-                waiting.clear()
-
         async with send, self._snapshot() as connection:
-            if not await _has(connection, self._tables.operations):
+            if not await has(connection, self._tables.operations):
                 return
             # Asked at each reading: a writer may take the step at any time.
             there = await self._there(connection)
-            sql = await _with_literals(connection, statement(there))
-            await connection.copy_from_query(sql, output=take, **_CSV)
-            if waiting:
-                await send.send(bytes(waiting))
+            await _copy_out(connection, statement(there), send)
 
     async def _there(self, connection: Any) -> There:
         tables = self._tables
-        return There(costs=await _has(connection, tables.cost_revisions), scores=await _has(connection, tables.scores))
+        return There(costs=await has(connection, tables.cost_revisions), scores=await has(connection, tables.scores))
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[Any]:
@@ -223,7 +213,8 @@ def _utc(when: datetime) -> datetime:
     return when.astimezone(UTC)
 
 
-def _portal() -> Any:
+def reading_portal() -> Any:
+    """Return an event loop in a thread of its own, for a block."""
     return start_blocking_portal("asyncio", name="aicore-obs-read")
 
 
@@ -241,7 +232,8 @@ def _chunks(
         portal.call(receive.aclose)
 
 
-async def _has(connection: Any, table: Any) -> bool:
+async def has(connection: Any, table: Any) -> bool:
+    """Return whether there is such a table."""
     found = await connection.fetchval(
         "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2", table.schema, table.name
     )
@@ -254,6 +246,33 @@ async def _with_literals(connection: Any, statement: Select[Any]) -> str:
     values = [str(value) for value in compiled.params.values()]
     quoted = await connection.fetchval(_QUOTE_ALL, values) or []
     return str(compiled) % dict(zip(compiled.params, quoted, strict=True))
+
+
+def copied(portal: BlockingPortal, connection: Any, statement: Select[Any], names: Sequence[str]) -> Raws:
+    """Yield the raw frames of a statement whose columns have these names, over a connection of the portal's loop."""
+    send, receive = anyio.create_memory_object_stream[bytes](CHUNKS_AHEAD)
+
+    async def copy() -> None:
+        async with send:
+            await _copy_out(connection, statement, send)
+
+    for chunk in _chunks(portal, receive, portal.start_task_soon(copy)):
+        yield _plain(_parsed(chunk, names))
+
+
+async def _copy_out(connection: Any, statement: Select[Any], send: MemoryObjectSendStream[bytes]) -> None:
+    """Send the rows of a statement as CSV, in pieces of whole rows."""
+    waiting = bytearray()
+
+    async def take(data: bytes) -> None:
+        waiting.extend(data)
+        if len(waiting) >= CHUNK_BYTES and _whole(waiting):
+            await send.send(bytes(waiting))
+            waiting.clear()
+
+    await connection.copy_from_query(await _with_literals(connection, statement), output=take, **_CSV)
+    if waiting:
+        await send.send(bytes(waiting))
 
 
 def _whole(data: bytearray) -> bool:

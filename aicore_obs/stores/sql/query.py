@@ -28,7 +28,7 @@ from sqlalchemy import (
 from aicore_obs.model.cost import CostSum
 from aicore_obs.model.filter import MATCH_FIELDS, RANGE_FIELDS, Filter
 from aicore_obs.model.frame_columns import LEDGER_COLUMNS
-from aicore_obs.stores.frame import raw_columns
+from aicore_obs.stores.frame import REVISION, raw_columns
 from aicore_obs.stores.matching import storable
 from aicore_obs.stores.sql.conditions import Conditions
 from aicore_obs.stores.sql.costs import COLUMNS as COST_COLUMNS
@@ -60,6 +60,8 @@ def select_operations(
             payload = tables.payloads.alias(part)
             source = source.outerjoin(payload, payload.c.payload_id == operations.c[f"{part}_payload_id"])
             found |= {f"{part}_body": payload.c.body, f"{part}_encoding": payload.c.encoding}
+    if REVISION in needed:
+        found[REVISION] = cast(costs.shown_revision(), Text())
     if "flags" in needed:
         found["flags"] = flags_of(tables, words)
     if "scores" in needed:

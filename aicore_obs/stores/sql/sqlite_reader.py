@@ -67,10 +67,18 @@ class SqliteReader:
         self._shape: Shape | None = None
 
     def schema(self) -> dict[str, pl.DataType]:
-        return self._shape_of_store().schema
+        return self.shape().schema
+
+    def shape(self) -> Shape:
+        """Return the shape of all frames of this reader."""
+        # Kept, so that they have one schema.
+        if self._shape is None:
+            with self._connection() as connection:
+                self._shape = Shape(self._catalogue(connection), read_text=self.read_text)
+        return self._shape
 
     def batches(self, query: Filter, columns: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
-        shape = self._shape_of_store()
+        shape = self.shape()
 
         def statement(there: There) -> Select[Any]:
             return select_operations(self._tables, _WORDS, query, columns, there=there)
@@ -88,60 +96,53 @@ class SqliteReader:
     def cost_sum(self, query: Filter) -> CostSum:
         as_of = utc_now()
         with self._connection() as connection:
-            if not _has(connection, self._tables.operations.name):
+            if not has(connection, self._tables.operations.name):
                 return no_costs(as_of)
             there = self._there(connection)
             statement = select_cost_sum(self._tables, _WORDS, query, there=there)
-            with closing(_execute(connection, statement)) as cursor:
+            with closing(execute(connection, statement)) as cursor:
                 return cost_sum_of(_WORDS, cursor.fetchone(), as_of)
 
     def records(self, *, left: Callable[[str], object]) -> Iterator[tuple[Record, bytes]]:
         with self._connection() as connection:
-            if not _has(connection, self._tables.operations.name):
+            if not has(connection, self._tables.operations.name):
                 return
             # Two statements, one snapshot.
             connection.execute("BEGIN")
             there = {row[1] for row in connection.execute(f'PRAGMA table_info("{self._tables.operations.name}")')}
             restored = Restored(self._tables, there, time=from_microseconds, amount=from_quanta, narrow=False)
-            with closing(_execute(connection, restored.select_operations(), after="")) as rows:
+            with closing(execute(connection, restored.select_operations(), after="")) as rows:
                 yield from restore(rows, restored.operation, left)
-            with closing(_execute(connection, restored.select_others(), after="")) as rows:
+            with closing(execute(connection, restored.select_others(), after="")) as rows:
                 yield from restore(rows, restored.other, left)
 
     def spans(self, scope: str, value: str, *, limit: int) -> Iterator[Span]:
         with self._connection() as connection:
-            if not _has(connection, self._tables.records.name):
+            if not has(connection, self._tables.records.name):
                 return
             statement = select_spans(self._tables, _WORDS, scope, value, limit=limit)
-            with closing(_execute(connection, statement)) as rows:
+            with closing(execute(connection, statement)) as rows:
                 yield from spans_of(rows)
 
-    def _shape_of_store(self) -> Shape:
-        # Kept, so that all frames of one reader have one schema.
-        if self._shape is None:
-            with self._connection() as connection:
-                self._shape = Shape(self._catalogue(connection), read_text=self.read_text)
-        return self._shape
-
     def _catalogue(self, connection: sqlite3.Connection) -> Catalogue:
-        if not _has(connection, self._tables.keys.name):
+        if not has(connection, self._tables.keys.name):
             return EMPTY
-        return catalogue_of(_execute(connection, select_keys(self._tables)))
+        return catalogue_of(execute(connection, select_keys(self._tables)))
 
     def _raws(self, statement: Callable[[There], Select[Any]], names: Sequence[str], *, batch_rows: int) -> Raws:
         """Yield the raw frames of a statement, which is made for what the schema has: an older one has less."""
         with self._connection() as connection:
-            if not _has(connection, self._tables.operations.name):
+            if not has(connection, self._tables.operations.name):
                 return
             # Asked at each reading: a writer may take the step at any time.
             there = self._there(connection)
             # One statement is one snapshot.
-            with closing(_execute(connection, statement(there))) as cursor:
-                yield from _frames(cursor, names, batch_rows=batch_rows)
+            with closing(execute(connection, statement(there))) as cursor:
+                yield from raw_frames(cursor, names, batch_rows=batch_rows)
 
     def _there(self, connection: sqlite3.Connection) -> There:
         tables = self._tables
-        return There(costs=_has(connection, tables.cost_revisions.name), scores=_has(connection, tables.scores.name))
+        return There(costs=has(connection, tables.cost_revisions.name), scores=has(connection, tables.scores.name))
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -189,18 +190,21 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
 
-def _execute(connection: sqlite3.Connection, statement: Select[Any], **bound: Any) -> sqlite3.Cursor:
+def execute(connection: sqlite3.Connection, statement: Select[Any], **bound: Any) -> sqlite3.Cursor:
+    """Execute a statement with its values."""
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     return connection.execute(str(compiled), {**compiled.params, **bound})
 
 
-def _has(connection: sqlite3.Connection, table: str) -> bool:
+def has(connection: sqlite3.Connection, table: str) -> bool:
+    """Return whether there is such a table."""
     return bool(
         connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
     )
 
 
-def _frames(cursor: sqlite3.Cursor, names: Sequence[str], *, batch_rows: int) -> Iterator[pl.DataFrame]:
+def raw_frames(cursor: sqlite3.Cursor, names: Sequence[str], *, batch_rows: int) -> Raws:
+    """Yield the raw frames of a statement whose columns have these names."""
     parts: list[pl.DataFrame] = []
     height = 0
     while rows := cursor.fetchmany(min(FETCH_ROWS, batch_rows)):
