@@ -26,7 +26,7 @@ from aicore_obs.pipeline.portal import run_apart
 from aicore_obs.pipeline.survey import survey
 from aicore_obs.protocols import Address, Pruner, StoreOptions
 from aicore_obs.reading import NOBODY, flush_writers_to, place_to_read
-from aicore_obs.settings import parse_size
+from aicore_obs.settings import mirror_directory, parse_size
 from aicore_obs.waiting import journal_directories
 
 T = TypeVar("T")
@@ -178,6 +178,10 @@ def _pruned(place: Address, asked: _Asked) -> Pruned:
         return msgspec.structs.replace(found, notes=(*found.notes, *notes), **sizes)
 
     found = _done(place, work)
+    if not (asked.dry_run or asked.content_only) and plugins.has_mirror(place) and mirror_directory(place).is_dir():
+        # Polars is loaded for it, so only where there is one.
+        notes = plugins.load("aicore_obs.query.mirrored:forget_deleted")(place)
+        found = msgspec.structs.replace(found, notes=(*found.notes, *notes))
     letters, waiting = _elsewhere(place, asked)
     return msgspec.structs.replace(
         found,

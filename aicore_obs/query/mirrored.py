@@ -7,13 +7,16 @@ database does, and what an index finds sooner, goes to the database.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol, cast
 
 import polars as pl
 
 from aicore_obs import plugins
+from aicore_obs.errors import StoreError
 from aicore_obs.model.filter import MATCH_FIELDS, Filter
 from aicore_obs.protocols import Address, Reader
+from aicore_obs.query.reader import open_reader
 from aicore_obs.query.where import conditions
 from aicore_obs.settings import from_environment, mirror_directory
 
@@ -27,6 +30,8 @@ class _Mirror(Protocol):
     def frames(
         self, columns: Sequence[str], conditions: Sequence[pl.Expr], *, descending: bool = False
     ) -> Iterator[pl.DataFrame] | None: ...
+
+    def bring_up(self) -> bool: ...
 
 
 class Mirrored:
@@ -42,6 +47,10 @@ class Mirrored:
             file_mode=settings.file_mode,
         )
 
+    def bring_up(self) -> bool:
+        """Make the mirror equal to the database, or leave nothing of it; return whether nothing else is in it."""
+        return self._mirror.bring_up()
+
     def frames(
         self, query: Filter, columns: Sequence[str], predicate: pl.Expr | None, schema: _Schema
     ) -> Iterator[pl.DataFrame] | None:
@@ -53,6 +62,15 @@ class Mirrored:
         if not cast("bool", plugins.load("aicore_obs.stores.mirror.mirror:is_mirrored")(tuple(needed))):
             return None
         return self._mirror.frames(tuple(needed), asked, descending=query.order == "desc")
+
+
+def forget_deleted(address: Address) -> tuple[str, ...]:
+    """Let the mirror of a database have nothing that the database has no more; return what there is to know."""
+    folder = mirror_directory(address)
+    with suppress(StoreError):
+        if Mirrored(address, open_reader(address, mirrored=True)).bring_up():
+            return ()
+    return (f"{folder} may still have narrow columns of what was deleted; delete that folder",)
 
 
 def _answers(query: Filter, schema: _Schema) -> bool:

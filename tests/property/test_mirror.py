@@ -114,6 +114,10 @@ class SqliteWorld(World):
         table = self.name("operations")
         self.sql(f"DELETE FROM {table} WHERE rowid = (SELECT max(rowid) FROM {table})")
 
+    def put_in_again(self, number: int) -> None:
+        """Let all rows have their ids and say something else, as after a second import."""
+        self.sql(f"UPDATE {self.name('operations')} SET model = 'x{number}'")
+
     def vacuum(self, _: Any) -> None:
         """Give all rows new numbers."""
         self.sql("VACUUM")
@@ -231,7 +235,7 @@ def postgres(postgres_server: PostgresServer) -> Iterator[Address]:
     postgres_server.drop_database(url)
 
 
-ON_SQLITE = mixes("delete_last", "vacuum")
+ON_SQLITE = mixes("delete_last", "put_in_again", "vacuum")
 ON_POSTGRES = mixes("begin", "commit", "change", "rewrite")
 
 

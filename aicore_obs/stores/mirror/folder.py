@@ -157,21 +157,22 @@ class Folder:
             raise Damaged(str(error)) from error
         return files
 
-    def sweep(self, kept: Iterable[Part]) -> None:
-        """Delete what does not count; whoever has it open reads on."""
-        names = {_LIST, _LOCK, *(part.name for part in kept)}
-        for path in self.path.iterdir():
-            if path.name not in names and path.suffix in (_PART, _DRAFT):
-                # Where open files cannot be deleted, the next sweep takes it.
-                with suppress(OSError):
-                    path.unlink()
+    def sweep(self, kept: Iterable[Part]) -> bool:
+        """Delete what does not count, and return whether all of it went; whoever has it open reads on."""
+        names = {part.name for part in kept}
+        left = [path for path in self.path.iterdir() if path.suffix in (_PART, _DRAFT) and path.name not in names]
+        for path in left:
+            # Where open files cannot be deleted, the next sweep takes it.
+            with suppress(OSError):
+                path.unlink()
+        return not any(path.exists() for path in left)
 
-    def remove(self) -> None:
-        """Delete what is in the mirror; the lock stays, since somebody may wait for it."""
+    def remove(self) -> bool:
+        """Delete what is in the mirror, and return whether all of it went; the lock stays, for those that wait."""
         with suppress(OSError):
-            (self.path / _LIST).unlink()
-        if self.path.is_dir():
-            self.sweep(())
+            (self.path / _LIST).unlink(missing_ok=True)
+            return self.sweep(())
+        return not self.path.exists()
 
     def _write(self, path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

@@ -63,6 +63,11 @@ class Mirror:
         reading = _Reading(self._source.shape(), columns, conditions)
         return _frames(stack, files, reading, descending=descending)
 
+    def bring_up(self) -> bool:
+        """Make the mirror equal to the database now, or leave nothing of it; return whether nothing else is in it."""
+        with ExitStack() as stack:
+            return self._equal(stack) is not None or self._folder.remove()
+
     def _equal(self, stack: ExitStack) -> list[BinaryIO] | None:
         """Return the open files of the mirror, equal to the database as it is now."""
         if self._database is not None and not self._database.exists():
@@ -100,6 +105,8 @@ class Mirror:
             if moment is None or is_refused(listed, moment, self._max_bytes):
                 return None
             if listed is not None and files is not None and is_equal(listed, moment):
+                # Somebody may have been killed before this.
+                self._folder.sweep(listed.parts)
                 return files
             sound = listed if files is not None else None
             listed = refreshed(self._folder, sound, moment, max_bytes=self._max_bytes)

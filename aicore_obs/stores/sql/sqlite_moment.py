@@ -2,13 +2,15 @@
 
 SQLite gives a new row a ``rowid`` above all that are there, one writer at a time. So what was inserted since lies above
 any row that was there then and still is. Deleting the last rows gives their numbers to others, and VACUUM may give all
-rows new ones: then the row at a number has another id, and an older row is looked for that still has its own.
+rows new ones: then the row at a number is another one, and an older row is looked for that is still the same. Where one
+has its id and says something else, somebody put rows in again or changed them, and nothing of what was is believed.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
@@ -33,8 +35,10 @@ _STEPS = 24
 _WORDS = SqliteWords()
 # What is stored of an object is its text, whatever keys there are.
 _SHAPE = Shape(EMPTY)
-# rowid and id of a row.
-_Row = tuple[int, str]
+# What may go from an operation that stays.
+_CONTENT = frozenset({"request_payload_id", "response_payload_id", "error_message", "error_stack"})
+# rowid and id of a row, and a checksum of what it says.
+_Row = tuple[int, str, int]
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -73,7 +77,7 @@ class SqliteMoment:
         before = None if mark is None else msgspec.json.decode(mark, type=_Mark)
         self._above = before and self._last_of(tables.operations, before.operations)
         self._records_above = before and self._last_of(tables.records, before.records)
-        now = _Mark(self._rows(tables.operations), self._rows(tables.records))
+        now = _Mark(self._last_rows(tables.operations), self._last_rows(tables.records))
         self.mark = msgspec.json.encode(now).decode()
         version = sa.func.max(tables.schema_log.c.version)
         self.identity = f"{file} {self._one(sa.select(version)) if has(connection, tables.schema_log.name) else None}"
@@ -130,18 +134,25 @@ class SqliteMoment:
 
     def _last_of(self, table: sa.Table, rows: Sequence[_Row]) -> int | None:
         """Return the number of the last of some rows that is what it was; 0 where there were none."""
-        for number, record_id in rows:
-            if self._one(sa.select(table.c.id).where(_rowid(table) == number)) == record_id:
-                return number
-        return None if rows else 0
+        if not rows:
+            return 0
+        now = {row[0]: row for row in self._rows_at(table, [row[0] for row in rows])}
+        both = [(now[row[0]], row) for row in rows if row[0] in now]
+        if any(is_now[1] == was[1] and is_now != was for is_now, was in both):
+            return None
+        return next((was[0] for is_now, was in both if is_now == was), None)
 
-    def _rows(self, table: sa.Table) -> list[_Row]:
-        found: dict[int, str] = {}
+    def _last_rows(self, table: sa.Table) -> list[_Row]:
         last = self._one(sa.select(sa.func.max(_rowid(table))).select_from(table)) or 0
-        for step in (0, *(2**power for power in range(_STEPS))):
-            statement = sa.select(_rowid(table), table.c.id).where(_rowid(table) <= last - step)
-            found.update(self._rows_of(statement.order_by(_rowid(table).desc()).limit(1)))
-        return list(found.items())
+        return self._rows_at(table, [last, *(last - 2**power for power in range(_STEPS))])
+
+    def _rows_at(self, table: sa.Table, numbers: Sequence[int]) -> list[_Row]:
+        """Return the rows of some numbers, as far as they are there, the last one first."""
+        everything = sa.literal_column("*") if table is self._tables.operations else table.c.id
+        statement = sa.select(_rowid(table), table.c.id, everything).where(_rowid(table).in_(numbers))
+        with closing(execute(self._connection, statement.order_by(_rowid(table).desc()))) as cursor:
+            names = [one[0] for one in cursor.description]
+            return [_row_of(names, row) for row in cursor]
 
     def _count(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
         return int(self._one(sa.select(sa.func.count()).select_from(table).where(*conditions)))
@@ -157,3 +168,8 @@ class SqliteMoment:
 
 def _rowid(table: sa.Table) -> sa.ColumnElement[int]:
     return sa.literal_column(f"{table.name}.rowid", sa.Integer())
+
+
+def _row_of(names: Sequence[str], row: Sequence[Any]) -> _Row:
+    said = [value for name, value in zip(names, row, strict=True) if name not in _CONTENT]
+    return (row[0], str(row[1]), zlib.crc32(repr(said).encode("utf-8", "backslashreplace")))
