@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,7 +62,7 @@ def trace(
     _tell(show_trace(id, address(store, db_schema), full=full), as_json=as_json, as_html=as_html)
 
 
-def _tell(shown: Shown, *, as_json: bool, as_html: bool) -> None:
+def _tell(shown: Shown[Any], *, as_json: bool, as_html: bool) -> None:
     if as_json and as_html:
         raise ConfigurationError("--json and --html: one of the two")
     if as_json:

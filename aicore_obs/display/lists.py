@@ -29,7 +29,7 @@ def subtitle(facts: OperationFacts) -> Iterator[str]:
     if facts.provider:
         yield facts.provider
     yield facts.api or facts.operation_type
-    yield when(facts.timestamp)
+    yield f"{when(facts.timestamp)} UTC"
 
 
 def measures(facts: OperationFacts) -> Iterator[tuple[str, str]]:
@@ -149,7 +149,7 @@ def share(node: Node, whole_ms: float) -> tuple[float, float]:
 
 def thought(part: Thinking) -> str:
     """Return how much a model thought."""
-    return f"thinking, {counted(len(part.text), 'character')}"
+    return f"thinking, {counted(len(part.text), 'character')}" if part.text else "thinking, of which nothing is told"
 
 
 def media(part: Media) -> str:

@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console, RenderableType
 
@@ -23,11 +23,12 @@ _TERMINAL: dict[type, Callable[..., RenderableType]] = {
     Conversation: terminal.conversation,
     TraceTree: terminal.trace,
 }
+F = TypeVar("F", bound=Facts)
 # Lines of text that nobody's terminal gives a width are so wide, at most.
 _WIDEST = 120
 
 
-class Shown:
+class Shown(Generic[F]):
     """An operation, a conversation or a trace that shows itself.
 
     The last expression of a notebook's cell is shown as HTML, ``rich.print(…)`` writes it in colours, ``print(…)``
@@ -35,7 +36,7 @@ class Shown:
     that long texts and large trees are shown whole.
     """
 
-    def __init__(self, facts: Facts, *, full: bool = False) -> None:
+    def __init__(self, facts: F, *, full: bool = False) -> None:
         self.facts = facts
         self.full = full
 

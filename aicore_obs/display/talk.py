@@ -18,8 +18,8 @@ from aicore_obs.shapes.messages import Message
 from aicore_obs.shapes.parts import Text, Thinking, ToolCall, ToolResult
 
 _INSTRUCTIONS = ("system", "developer")
-# Of a talk, so many of the last messages are looked at for an overlap.
-_OVERLAP = 200
+# Of so many of the last talks, so many of the last messages are looked at for an overlap.
+_TALKS, _OVERLAP = 20, 200
 
 
 def conversation_of(scope: str, value: str, operations: Iterable[OperationFacts], *, is_cut: bool) -> Conversation:
@@ -66,7 +66,7 @@ class _Said:
             known = place
         if known > first:
             return known
-        overlap = max((_overlap(talk, keys[first:]) for talk in self._talks), default=0)
+        overlap = max((_overlap(talk, keys[first:]) for talk in self._talks[-_TALKS:]), default=0)
         # Instructions that are new are not left out.
         return first + overlap if overlap and known == first else known
 
@@ -75,18 +75,21 @@ class _Said:
         for key in keys:
             beginning = hash((beginning, key))
             self._beginnings.add(beginning)
-        self._talks = [talk for talk in self._talks if talk != keys[: len(talk)]]
+        self._talks = [talk for talk in self._talks[-_TALKS:] if talk != keys[: len(talk)]]
         self._talks.append(keys)
 
 
 def _overlap(talk: Sequence[int], keys: Sequence[int]) -> int:
     """Return how many of the first keys are the last of a talk."""
     longest = min(len(talk), len(keys), _OVERLAP)
-    return next((count for count in range(longest, 0, -1) if list(talk[-count:]) == list(keys[:count])), 0)
+    counts = (count for count in range(longest, 0, -1) if talk[-count] == keys[0])
+    return next((count for count in counts if talk[-count:] == keys[:count]), 0)
 
 
 def _key(message: Message) -> int:
     """Return what tells one message from another; what a program sends back it may spell otherwise."""
+    if len(message.parts) == 1 and isinstance(message.parts[0], Text):
+        return hash((message.role, message.parts[0].text.strip()))
     parts = [key for part in message.parts if (key := _part_key(part)) is not None]
     return hash((message.role, "".join(text for kind, text in parts if kind == "text").strip(), *(
         key for key in parts if key[0] != "text"

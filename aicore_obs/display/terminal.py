@@ -32,7 +32,7 @@ def operation(facts: OperationFacts, *, full: bool = False) -> RenderableType:
     head = _joined([_styled(lists.title(facts), "bold"), *(_styled(one, "dim") for one in lists.subtitle(facts))])
     head.append("  ").append_text(_status(facts))
     parts: list[RenderableType] = [head, _table([*lists.measures(facts), *_asked(facts), *lists.marks(facts)])]
-    parts += _error(facts)
+    parts += _error(facts, full=full)
     parts += _messages(facts.request.messages, full=full)
     parts += _answers(facts, full=full)
     ids = _table((name, str(value)) for name, value in lists.scopes(facts))
@@ -108,7 +108,7 @@ def _turn(turn: Turn, *, full: bool) -> Iterator[RenderableType]:
     if turn.repeated:
         yield _styled(lists.repeated(turn), "dim")
     yield from _messages(turn.messages, full=full)
-    yield from _error(facts)
+    yield from _error(facts, full=full)
     yield from _answers(facts, full=full)
 
 
@@ -122,12 +122,13 @@ def _asked(facts: OperationFacts) -> Iterator[tuple[str, str]]:
         yield "extras", _shortened(" ".join(value_text(facts.extras).split()))
 
 
-def _error(facts: OperationFacts) -> Iterator[RenderableType]:
+def _error(facts: OperationFacts, *, full: bool) -> Iterator[RenderableType]:
     if facts.error is not None:
         yield ""
         yield _styled(facts.error.type or "Error", "bold red")
-        if facts.error.message:
-            yield Padding(_text(facts.error.message), (0, 0, 0, 2), expand=False)
+        for told in (facts.error.message, facts.error.stack if full else None):
+            if told:
+                yield Padding(_text(told), (0, 0, 0, 2), expand=False)
 
 
 def _messages(messages: Sequence[Message], *, full: bool) -> Iterator[RenderableType]:

@@ -16,6 +16,7 @@ from aicore_obs.display.facts import (
     NOTHING,
     Conversation,
     CostFacts,
+    Facts,
     OperationFacts,
     Totals,
     TraceTree,
@@ -125,7 +126,7 @@ def shown(
     full: bool = False,
     before: Before | None = None,
     is_ours: bool = False,
-) -> Shown:
+) -> Shown[Facts]:
     """Return what is shown of an id; ``what`` names a method of :class:`Reading`.
 
     Raises:

@@ -5,7 +5,7 @@ The text of an answer is also read by the provider's own description; what is fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -48,13 +48,13 @@ def read_answer(response: Any, text: str | None) -> tuple[Message, ...]:
 
 
 def _whole(value: Any, deep: int) -> list[Message]:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return [Message("assistant", parts_of(value))]
     for name, read in _WHOLE.items():
         if value.get(name) is not None and (found := read(value)):
             return found
     for name in ("result", "response", "body", "message"):
-        if deep and isinstance(value.get(name), Mapping):
+        if deep and isinstance(value.get(name), dict):
             return _whole(value[name], deep - 1)
     return []
 
@@ -63,17 +63,15 @@ def _choices(value: Json) -> list[Message]:
     found = []
     for choice in _dicts(value["choices"]):
         said = inside(choice, "message", "delta")
-        found += (
-            _assistants(said) if isinstance(said, Mapping) else [Message("assistant", parts_of(choice.get("text")))]
-        )
+        found += _assistants(said) if isinstance(said, dict) else [Message("assistant", parts_of(choice.get("text")))]
     return found
 
 
 def _output(value: Json) -> list[Message]:
     output = value["output"]
-    if isinstance(output, Mapping):  # Bedrock's
+    if isinstance(output, dict):  # Bedrock's
         said = output.get("message")
-        return _assistants(said) if isinstance(said, Mapping) else []
+        return _assistants(said) if isinstance(said, dict) else []
     return list(together(chain.from_iterable(map(messages_of, _dicts(output)))))
 
 
@@ -83,12 +81,12 @@ def _content(value: Json) -> list[Message]:
 
 def _candidates(value: Json) -> list[Message]:
     held = [candidate.get("content") for candidate in _dicts(value["candidates"])]
-    return [Message("assistant", parts_of(one.get("parts"))) for one in held if isinstance(one, Mapping)]
+    return [Message("assistant", parts_of(one.get("parts"))) for one in held if isinstance(one, dict)]
 
 
 def _message(value: Json) -> list[Message]:
     said = value["message"]
-    return _assistants(said) if isinstance(said, Mapping) and {"content", "tool_calls"} & said.keys() else []
+    return _assistants(said) if isinstance(said, dict) and {"content", "tool_calls"} & said.keys() else []
 
 
 def _generations(value: Json) -> list[Message]:
@@ -117,14 +115,14 @@ def _made(value: Json) -> list[Message]:
 
 def _embeddings(value: Json) -> list[Message]:
     held = inside(value, "embeddings", "embedding")
-    if isinstance(held, Mapping):  # Cohere's, by type
+    if isinstance(held, dict):  # Cohere's, by type
         held = next(iter(held.values()), [])
     listed = _list(held)
     return _vectors(listed if not listed or not isinstance(listed[0], int | float) else [listed])
 
 
 def _vectors(vectors: list[Any]) -> list[Message]:
-    held = [one.get("values") if isinstance(one, Mapping) else one for one in vectors]
+    held = [one.get("values") if isinstance(one, dict) else one for one in vectors]
     sizes = sorted({len(one) for one in held if isinstance(one, list)})
     told = {"vectors": len(vectors), **({"dimensions": sizes[0]} if len(sizes) == 1 else {})}
     return [Message("assistant", (Data(told),))] if vectors else []
@@ -199,9 +197,9 @@ def _streamed(events: list[Any]) -> list[Message]:
     """Return the messages that the events of a stream make together."""
     pieces: dict[int, _Pieces] = {}
     for event in _dicts(events):
-        told = event["data"] if isinstance(event.get("data"), Mapping) else event
+        told = event["data"] if isinstance(event.get("data"), dict) else event
         whole = told.get("response") if told.get("type") in _ENDS else None
-        if isinstance(whole, Mapping) and whole.get("output"):
+        if isinstance(whole, dict) and whole.get("output"):
             return _whole(whole, 0)
         for number, add in _added(told):
             add(pieces.setdefault(number, _Pieces()))
@@ -241,7 +239,7 @@ def _delta(said: Any) -> _Add:
             if isinstance(part, Text | Thinking):
                 pieces.add("text" if isinstance(part, Text) else "thinking", type(part), part.text)
         for place, one in enumerate(_dicts(inside(said, "tool_call_chunks", "tool_calls"))):
-            function = one["function"] if isinstance(one.get("function"), Mapping) else one
+            function = one["function"] if isinstance(one.get("function"), dict) else one
             index = one.get("index") if isinstance(one.get("index"), int) else place
             given = inside(function, "arguments", "args")
             text = given if isinstance(given, str) or given is None else msgspec.json.encode(given).decode()
@@ -302,7 +300,7 @@ def _item_grown(kind: type[Text | Thinking | ToolCall]) -> Callable[[Json], _Add
 def _cohere(event: Json) -> _Add:
     said, index = inside(event.get("delta"), "message"), event.get("index")
     call = inside(said, "tool_calls")
-    if isinstance(call, Mapping):
+    if isinstance(call, dict):
         function = call.get("function")
         return lambda pieces: pieces.call(
             ("call", index), inside(function, "name"), call.get("id"), inside(function, "arguments")
@@ -367,7 +365,7 @@ def _lines(text: str) -> list[Any]:
 
 
 def _dicts(value: Any) -> list[Json]:
-    return [one for one in _list(value) if isinstance(one, Mapping)]
+    return [one for one in _list(value) if isinstance(one, dict)]
 
 
 def _list(value: Any) -> list[Any]:

@@ -5,7 +5,7 @@ It is for showing, and works on decoded JSON. Answers are in :mod:`aicore_obs.sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -44,6 +44,7 @@ _TOOLS = ("tools", "functions", "toolConfig")
 _ROLES = {"model": "assistant", "ai": "assistant", "AIMessageChunk": "assistant", "CHATBOT": "assistant",
           "human": "user", "USER": "user", "SYSTEM": "system", "TOOL": "tool", "function": "tool",
           "system-prompt": "system", "user-prompt": "user", "tool-return": "tool", "retry-prompt": "tool"}  # fmt: skip
+_PLAIN = ("user", "assistant", "system")
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant", "tool", *_ROLES})
 
 
@@ -72,7 +73,7 @@ class Request(msgspec.Struct, frozen=True):
 
 def read_messages(request: Any) -> Request:
     """Return what a request asks; of what is no object, one message."""
-    if not isinstance(request, Mapping):
+    if not isinstance(request, dict):
         return Request() if request is None else Request(messages=(Message("user", parts_of(request)),))
     given = _unpacked(request)
     talk = [name for name in _TALKS if given.get(name) not in (None, "", [])][:1]
@@ -91,6 +92,8 @@ def read_messages(request: Any) -> Request:
 def _named(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return messages in which the results of tools have the names of the calls that they answer."""
     names = {part.id: part.name for one in messages for part in one.parts if isinstance(part, ToolCall)}
+    if not names:
+        return messages
 
     def named(part: Part) -> Part:
         if not isinstance(part, ToolResult) or part.name is not None or part.id not in names:
@@ -114,9 +117,12 @@ def together(messages: Iterable[Message]) -> tuple[Message, ...]:
 
 def messages_of(value: Any) -> list[Message]:
     """Return the messages that one element of a talk is: mostly one."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return [Message("user", parts_of(value))]
-    value = value["kwargs"] if isinstance(value.get("kwargs"), Mapping) else value  # LangChain's dumps
+    if len(value) == 2 and value.get("role") in _PLAIN and isinstance(value.get("content"), str):
+        # Most messages are no more than this, and a session repeats them by the hundred thousand.
+        return [Message(value["role"], parts_of(value["content"]))]
+    value = value["kwargs"] if isinstance(value.get("kwargs"), dict) else value  # LangChain's dumps
     if value.get("kind") in ("request", "response") and isinstance(value.get("parts"), list):  # Pydantic AI's
         return _by_parts(value)
     role = _role(value)
@@ -199,12 +205,13 @@ def _said(value: Json) -> tuple[Part, ...]:
     calls = [call_of(one) for one in _list(value.get("tool_calls")) if _is(one)]
     if _is(value.get("function_call")):
         calls.append(call_of(value["function_call"]))
-    refusal = word(value.get("refusal"))
+    refusal, sound = word(value.get("refusal")), inside(value.get("audio"), "data")
     return (
         *((Thinking(thought),) if thought else ()),
         *content,
         *((Text(refusal),) if refusal else ()),
         *(media_of(one) for one in _list(value.get("images"))),
+        *((media_of(sound, kind="audio"),) if sound is not None else ()),
         *(call for call in calls if call is not None),
     )
 
@@ -239,7 +246,7 @@ def _tools_of(value: Any) -> Sequence[Tool]:
 
 
 def _is(value: Any) -> bool:
-    return isinstance(value, Mapping)
+    return isinstance(value, dict)
 
 
 def _list(value: Any) -> list[Any]:

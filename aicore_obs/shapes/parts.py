@@ -71,7 +71,7 @@ def part_of(value: Any) -> Part:
     """Return one part, in whoever's words it is given."""
     if isinstance(value, str):
         return Text(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         kind = value.get("type") or value.get("part_kind")
         read = _BY_TYPE.get(kind) if isinstance(kind, str) else None
         found = read(value) if read is not None else _by_member(value)
@@ -97,14 +97,14 @@ def word(value: Any) -> str | None:
 
 def inside(value: Any, *names: str) -> Any:
     """Return what stands under the first of these names that is there and not null."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     return next((value[name] for name in names if value.get(name) is not None), None)
 
 
 def call_of(value: Json) -> ToolCall | None:
     """Return a call: OpenAI's (its function one level down) or anybody's of a name and its arguments."""
-    function = value["function"] if isinstance(value.get("function"), Mapping) else value
+    function = value["function"] if isinstance(value.get("function"), dict) else value
     name = word(inside(function, "name", "tool_name"))
     given = inside(function, "arguments", "args", "input", "parameters")
     if name is None and given is None:
@@ -127,7 +127,7 @@ def media_of(given: Any, media_type: str | None = None, *, kind: str = "image") 
 
 def _text(value: Json) -> Part | None:
     text = inside(value, "text", "content", "refusal")
-    if isinstance(text, Mapping):  # Assistants' {"text": {"value": …}}
+    if isinstance(text, dict):  # Assistants' {"text": {"value": …}}
         text = text.get("value")
     return Text(text) if isinstance(text, str) else None
 
@@ -152,7 +152,7 @@ def _media(value: Json) -> Part:
     """Return media of OpenAI's, Anthropic's, Bedrock's, LangChain's or Pydantic AI's making."""
     kind = str(value.get("type") or "file").removeprefix("input_").removesuffix("_url").removesuffix("-url")
     held = inside(value, "source", kind, f"{kind}_url", f"input_{kind}")
-    holders = (held if isinstance(held, Mapping) else {}, value)
+    holders = (held if isinstance(held, dict) else {}, value)
     types = (word(inside(one, "media_type", "mime_type", "mimeType")) for one in holders)
     forms = (f"{kind}/{form}" for one in holders if isinstance(form := one.get("format"), str))
     media_type = next((one for one in (*types, *forms) if one is not None), None)
@@ -189,7 +189,7 @@ def _within(*names: str, read: Callable[[Json], Part | None]) -> Callable[[Json]
 
     def found(value: Json) -> Part | None:
         held = inside(value, *names)
-        return read(held) if isinstance(held, Mapping) else None
+        return read(held) if isinstance(held, dict) else None
 
     return found
 
@@ -199,6 +199,7 @@ def _bedrock_media(kind: str) -> Callable[[Json], Part | None]:
 
 
 _BY_TYPE: dict[str, Callable[[Json], Part | None]] = {
+    "image_generation_call": lambda value: media_of(value.get("result")),
     **dict.fromkeys(("text", "input_text", "output_text", "refusal", "summary_text", "text_delta"), _text),
     **dict.fromkeys(("thinking", "reasoning", "redacted_thinking", "reasoning_text"), _thinking),
     **dict.fromkeys(

@@ -40,7 +40,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Address:
     return place
 
 
-def text_of(shown: Shown, width: int = 100, **options: Any) -> str:
+def text_of(shown: Shown[Any], width: int = 100, **options: Any) -> str:
     """Return what a terminal of this width is sent."""
     out = io.StringIO()
     Console(file=out, width=width, legacy_windows=False, **options).print(shown)
@@ -231,7 +231,7 @@ class Seen(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[Shown]:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[Shown[Any]]:
     """Whatever can be shown of a store in which every text is hostile."""
     place = records.address("jsonl", tmp_path_factory.mktemp("hostile"))
     made = evil()
@@ -241,7 +241,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[Shown]:
     return [one(id_, place, full=full) for one, id_ in zip(shows, ids, strict=True) for full in (False, True)]
 
 
-def test_content_stays_text_in_html(hostile: list[Shown]) -> None:
+def test_content_stays_text_in_html(hostile: list[Shown[Any]]) -> None:
     """No tag and no attribute but ours comes out of it, every tag is closed, and the text is there to be read."""
     for shown in hostile:
         seen = Seen()
@@ -258,7 +258,7 @@ def test_content_stays_text_in_html(hostile: list[Shown]) -> None:
         assert "\u202e" not in shown._repr_html_()
 
 
-def test_a_page_loads_nothing(hostile: list[Shown]) -> None:
+def test_a_page_loads_nothing(hostile: list[Shown[Any]]) -> None:
     """No address but in text, no script, and a policy that forbids both."""
     for shown in hostile:
         page = shown.to_html()
@@ -274,7 +274,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
-def test_content_stays_text_in_a_browser(hostile: list[Shown], tmp_path: Path) -> None:
+def test_content_stays_text_in_a_browser(hostile: list[Shown[Any]], tmp_path: Path) -> None:
     """Nothing of it runs, in a page that would let it run."""
     body = "".join(shown._repr_html_() for shown in hostile)
     page = tmp_path / "page.html"
@@ -314,7 +314,7 @@ def test_notebooks_get_html_and_text(store: Address) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_lines_fit_the_terminal(store: Address, hostile: list[Shown], width: int) -> None:
+def test_lines_fit_the_terminal(store: Address, hostile: list[Shown[Any]], width: int) -> None:
     """Nothing is wider than the terminal, and no content moves its cursor, colours it or is taken for markup."""
     for shown in (show("last", store), show("s-1", store), show(talks.TRACE, store), *hostile):
         text = text_of(shown, width)

@@ -33,8 +33,13 @@ from aicore_obs import (
     read_statement,
     reconcile,
     reports,
+    show,
+    show_conversation,
+    show_operation,
+    show_trace,
     suppress,
 )
+from aicore_obs.display.facts import Node, OperationFacts
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
 from aicore_obs.observer import observe, observer
@@ -201,6 +206,12 @@ def reporting(collector: LlmOperationCollector, frame: pl.DataFrame) -> None:
     assert_type(reports.compare(None, {"model": "a"}, {"model": "b"}, seed=1), pl.DataFrame)
     reports.plot(reports.cost(frame, by="day"), measure="operations")
     reports.usage(Path("calls.db"), period=(datetime.date(2026, 1, 1), datetime.date(2026, 1, 31)))
+    assert_type(show_operation("last", collector).facts, OperationFacts)
+    assert_type(show_conversation("s-1", "calls.db").facts.turns[0].repeated, int)
+    assert_type(show_trace("s-1", full=True).facts.roots, tuple[Node, ...])
+    assert_type(show().to_dict(), dict[str, Any])
+    show_trace()  # type: ignore[call-arg]
+    show("s-1", 5)  # type: ignore[arg-type]
     reports.cost(frame, perod="last_month")  # type: ignore[call-arg]
     reports.cost(5)  # type: ignore[arg-type]
 
