@@ -21,9 +21,12 @@ from aicore_obs.shapes.parts import Media, Part, Text, Thinking, ToolCall, ToolR
 
 # Of one text so much is written, unless all is asked for.
 SHOWN_CHARACTERS, SHOWN_LINES = 1_000, 12
-_COLOURS = {"user": "blue", "assistant": "green", "tool": "magenta", "system": "yellow", "developer": "yellow"}
+# Those of a terminal's own sixteen that can be read on black and on white; instructions have none.
+_COLOURS = {"user": "cyan", "assistant": "green", "tool": "magenta"}
 # The lane of bars takes a share of the line, between these.
 _NARROWEST, _WIDEST = 10, 40
+# In a narrower terminal there are no bars: what the steps are called is worth more.
+_FOR_BARS = 64
 _ASCII = str.maketrans({"├": "|", "└": "`", "│": "|", "─": "-", "━": "="})
 
 
@@ -43,7 +46,7 @@ def conversation(facts: Conversation, *, full: bool = False) -> RenderableType:
     """Return the talk of one scope, operation by operation."""
     head = _styled(f"Conversation of {lists.SCOPES[facts.scope]} {facts.id}", "bold")
     turns = (part for turn in facts.turns for part in _turn(turn, full=full))
-    cut = [_styled(lists.cut(len(facts.turns)), "yellow")] if facts.is_cut else []
+    cut = [_styled(lists.cut(len(facts.turns)), "bold")] if facts.is_cut else []
     return Group(head, _sums(facts.totals), *turns, *cut)
 
 
@@ -51,7 +54,7 @@ def trace(facts: TraceTree, *, full: bool = False) -> RenderableType:
     """Return trees of steps with a bar for each on one line of time."""
     head = _styled(f"Trace of {lists.SCOPES[facts.scope]} {facts.id}", "bold")
     took = _styled(duration(facts.duration_ms), "dim")
-    cut = [_styled(lists.cut(facts.spans + facts.totals.operations), "yellow")] if facts.is_cut else []
+    cut = [_styled(lists.cut(facts.spans + facts.totals.operations), "bold")] if facts.is_cut else []
     return Group(_joined([head, took]), _sums(facts.totals, facts.spans), _Tree(facts, full=full), *cut)
 
 
@@ -63,10 +66,11 @@ class _Tree:
         self._full = full
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        lane = max(_NARROWEST, min(_WIDEST, options.max_width // 5))
+        lane = max(_NARROWEST, min(_WIDEST, options.max_width // 6)) if options.max_width >= _FOR_BARS else 0
         table = Table(box=None, pad_edge=False, expand=True, header_style="dim", padding=(0, 2, 0, 0))
         table.add_column("step", ratio=1, no_wrap=True, overflow="ellipsis")
-        table.add_column("time", width=lane, no_wrap=True)
+        if lane:
+            table.add_column("time", width=lane, no_wrap=True)
         for name in ("took", "tokens", "US$"):
             table.add_column(name, justify="right", no_wrap=True)
         for line in lines_of(self._facts, full=self._full):
@@ -76,15 +80,16 @@ class _Tree:
     def _cells(self, line: Line, lane: int, *, is_ascii: bool) -> Iterator[Styled]:
         guides = line.guides.translate(_ASCII) if is_ascii else line.guides
         if line.node is None:
-            yield Styled(guides, "dim").append(lists.left_out(line))
+            yield Styled(f"{guides}{lists.left_out(line)}", "dim")
             return
         node = line.node
-        step = Styled(guides, "dim").append_text(_styled(node.name, "bold" if node.is_operation else ""))
+        step = Styled().append(guides, "dim").append_text(_styled(node.name, "bold" if node.is_operation else ""))
         for word, style in ((node.model, "dim"), (node.error, "red")):
             if word is not None:
                 step.append(" ").append_text(_styled(word, style))
         yield step
-        yield _bar(node, self._facts.duration_ms, lane, "=" if is_ascii else "━")
+        if lane:
+            yield _bar(node, self._facts.duration_ms, lane, "=" if is_ascii else "━")
         yield from map(Styled, lists.quantities(node))
 
 
@@ -92,7 +97,7 @@ def _bar(node: Node, whole_ms: float, lane: int, sign: str) -> Styled:
     start, width = lists.share(node, whole_ms)
     first = min(int(start * lane), lane - 1)
     cells = max(1, min(round(width * lane), lane - first))
-    style = "red" if node.error is not None else "blue" if node.is_operation else "dim"
+    style = "red" if node.error is not None else "cyan" if node.is_operation else "dim"
     return Styled(" " * first).append(sign * cells, style)
 
 

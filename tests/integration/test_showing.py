@@ -313,7 +313,7 @@ def test_notebooks_get_html_and_text(store: Address) -> None:
 # -- terminals ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [50, 80, 120])
 def test_lines_fit_the_terminal(store: Address, hostile: list[Shown[Any]], width: int) -> None:
     """Nothing is wider than the terminal, and no content moves its cursor, colours it or is taken for markup."""
     for shown in (show("last", store), show("s-1", store), show(talks.TRACE, store), *hostile):
@@ -324,6 +324,14 @@ def test_lines_fit_the_terminal(store: Address, hostile: list[Shown[Any]], width
     said = text_of(hostile[0], width)
     assert "[bold red]" in said.replace("\n", "")
     assert ":smile:" in said.replace("\n", "")
+
+
+def test_a_narrow_terminal_has_names_in_place_of_bars(store: Address) -> None:
+    """What a step is called is worth more than where its bar lies."""
+    tree = show(talks.TRACE, store)
+    assert "━" in text_of(tree, 80)
+    assert "━" not in text_of(tree, 50)
+    assert "chat." in text_of(tree, 50)
 
 
 def test_colours_and_their_absence(store: Address, monkeypatch: pytest.MonkeyPatch) -> None:
