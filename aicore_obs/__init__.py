@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aicore_obs.exchange import import_records as import_records
     from aicore_obs.model.budget import Budget as Budget
     from aicore_obs.observer.patching import instrument as instrument
+    from aicore_obs.observer.patching import register_provider as register_provider
     from aicore_obs.observer.patching import uninstrument as uninstrument
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
     from aicore_obs.pipeline.stats import Stats as Stats
@@ -72,6 +73,7 @@ _HOMES = {
     "show_conversation": "showing",
     "show_operation": "showing",
     "show_trace": "showing",
+    "register_provider": "observer.patching",
     "suppress": "context",
     "uninstrument": "observer.patching",
 }
@@ -101,6 +103,7 @@ __all__ = [
     "read_statement",
     "reconcile",
     "recost",
+    "register_provider",
     "reports",
     "show",
     "show_conversation",

@@ -2,8 +2,8 @@
 
 All descriptions are imported together, once, on the thread of whoever makes a collector: a fork in the middle of an
 import leaves a child with half a module. A third party's entry point in the group ``aicore_obs.providers`` (name →
-module or object with the duties of :class:`~aicore_obs.protocols.Provider`) adds its name and its hosts; a name or a
-host that is ours stays ours.
+module or object with the duties of :class:`~aicore_obs.protocols.Provider`) adds its name and its hosts, and so does
+:func:`register`, for one process; a name or a host that is ours stays ours.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from aicore_obs import plugins
+from aicore_obs.errors import ConfigurationError
 from aicore_obs.guard import attempt, log_window
-from aicore_obs.protocols import Provider, RequestFacts, ResponseFacts
+from aicore_obs.protocols import Hook, Provider, RequestFacts, ResponseFacts
+from aicore_obs.settings import need_function, need_several, need_text
 
 OURS = (
     "anthropic", "azure", "bedrock", "cerebras", "cohere", "deepseek", "fireworks", "google", "groq", "huggingface",
@@ -72,6 +74,21 @@ class Server(msgspec.Struct, frozen=True):
     provider: Provider | None = None
 
 
+class Registered(msgspec.Struct, frozen=True):
+    """A program's own description, with what it did not say itself."""
+
+    name: str
+    hosts: tuple[str, ...]
+    hooks: tuple[Hook, ...]
+    read_request: Callable[[bytes], RequestFacts]
+    read_response: Callable[[bytes, RequestFacts], ResponseFacts]
+    read_text: Callable[[bytes], str | None]
+
+
+_registered: dict[str, Registered] = {}
+_READERS = ("read_request", "read_response", "read_text")
+
+
 @cache
 def registry() -> Registry:
     """Return all descriptions, imported now if they were not before."""
@@ -80,6 +97,7 @@ def registry() -> Registry:
     names |= {alias: names[name] for name, aliases in _ALIASES.items() for alias in aliases}
     theirs = [(name, one) for name, point in plugins.third_parties("aicore_obs.providers").items()
               if (one := _loaded(name, point)) is not None]  # fmt: skip
+    theirs += [(name, cast("Provider", one)) for name, one in _registered.items()]
     for name, one in theirs:
         names.setdefault(_folded(name), one)
     described = [*ours, *(one for _, one in theirs)]
@@ -89,6 +107,38 @@ def registry() -> Registry:
         by_shape=plugins.load("aicore_obs.shapes.detect:by_shape"),
         text_by_shape=plugins.load("aicore_obs.shapes.detect:text_by_shape"),
     )
+
+
+def register(provider: object) -> Registered:
+    """Add a description for this process, replacing an earlier one that was registered by its name; return it.
+
+    ``name`` is needed. ``hosts`` and ``hooks`` are none where they are missing, and readers are those of the shape that
+    most servers answer in.
+
+    Raises:
+        ConfigurationError: the name is taken, or a duty is not what it must be.
+    """
+    name = getattr(provider, "name", None)
+    need_text("name", name)
+    folded = _folded(str(name))
+    known = registry().names.get(folded)
+    if known is not None and folded not in _registered:
+        raise ConfigurationError(f"name={name!r}: that is {known.name} already; give your own provider another name")
+    hosts, hooks = (getattr(provider, duty, ()) for duty in ("hosts", "hooks"))
+    need_several("hosts", hosts)
+    need_several("hooks", hooks)
+    if not all(isinstance(hook, Hook) for hook in hooks):
+        raise ConfigurationError(f"hooks={hooks!r}: each is an aicore_obs.observer.Hook")
+    for host in hosts:
+        need_text("hosts", host)
+    readers = {duty: getattr(provider, duty, None) or getattr(common(), duty) for duty in _READERS}
+    for duty, reader in readers.items():
+        need_function(duty, reader)
+    found = Registered(name=str(name), hosts=tuple(hosts), hooks=tuple(hooks), **readers)
+    _registered[folded] = found
+    for looked_up in (registry, _by_name, server_of):
+        looked_up.cache_clear()
+    return found
 
 
 def _loaded(name: str, point: Any) -> Provider | None:

@@ -269,9 +269,9 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
     package: str
     module: str
     function: str
-    tested: str
-    parameters: tuple[str, ...]
     read_call: Callable[[Any, tuple[Any, ...], dict[str, Any]], Asked | None]
+    tested: str = "no version named"
+    parameters: tuple[str, ...] = ()
     carrier: Callable[[Any], Carrier | None] = lambda _: None
     is_async: bool = False
     before_tokens: tuple[bytes, ...] = ()

@@ -150,6 +150,12 @@ class Observer:
         """
         return enhancing.register(enhancer)
 
+    # -- SDKs ------------------------------------------------------------------------------------------------------
+
+    def register_provider(self, provider: object) -> None:
+        """Record the calls of an SDK of your own; see :func:`aicore_obs.register_provider`."""
+        patching.register_provider(provider)
+
     # -- export ----------------------------------------------------------------------------------------------------
 
     def flush(

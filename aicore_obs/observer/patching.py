@@ -19,13 +19,13 @@ import wrapt
 
 from aicore_obs import context
 from aicore_obs.default import get_collector
-from aicore_obs.descriptions import registry
+from aicore_obs.descriptions import described, register, registry
 from aicore_obs.guard import attempt, log_window
 from aicore_obs.observer import sessions
 from aicore_obs.observer.streams import cover_async_generator, cover_carrier, cover_generator, inside, uncover_classes
 from aicore_obs.observer.watch import Watch, read_body
 from aicore_obs.pipeline.forks import ForkLock
-from aicore_obs.protocols import Hook
+from aicore_obs.protocols import Hook, Provider
 from aicore_obs.settings import from_environment
 
 
@@ -82,6 +82,33 @@ def uninstrument() -> None:
                 setattr(patch.owner, patch.name, patch.original)
         _state.patches.clear()
         uncover_classes()
+
+
+def register_provider(provider: object) -> None:
+    """Record the calls of an SDK of your own, described as in ``docs/providers.md``, from now on and in this process.
+
+    ``provider`` has a ``name``, and ``hooks`` that say which functions its calls pass; ``hosts`` and readers where it
+    has some of its own. Registering a name again replaces it. Whoever delivers the records reads them: with
+    ``writer="external"`` the readers belong into an entry point.
+
+    Raises:
+        ConfigurationError: the name is taken by a provider that comes with the package, or a duty is missing.
+    """
+    name = getattr(provider, "name", None)
+    before = described(name) if isinstance(name, str) else None
+    registered = register(provider)
+    if before is not None:
+        _unpatch(before)
+    if registered.hooks and _state.is_on:
+        _switch_on()
+
+
+def _unpatch(provider: Provider) -> None:
+    with _state.lock.here:
+        for hook in getattr(provider, "hooks", ()):
+            patch = _state.patches.pop((hook.module, hook.function), None)
+            if patch is not None and vars(patch.owner).get(patch.name) is patch.wrapper:
+                setattr(patch.owner, patch.name, patch.original)
 
 
 def instrument_for_sessions() -> None:
