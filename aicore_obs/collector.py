@@ -39,6 +39,7 @@ from aicore_obs.protocols import Store, StoreOptions
 from aicore_obs.pruning import prune_all
 from aicore_obs.reading import DATABASES, OnClassOrInstance, open_collectors, place_to_read
 from aicore_obs.reading import ask as ask_reader
+from aicore_obs.seen import response_id_of
 from aicore_obs.settings import chosen, from_environment, need_switch
 from aicore_obs.timed import TimedOperation
 from aicore_obs.watching import Watching
@@ -133,21 +134,16 @@ class LlmOperationCollector:
 
         When the id is back, the record outlives this process. May be called from any thread, task or loop, before and
         after a fork. ``completion_args`` and ``response`` may be dicts, SDK objects, text, lists of stream events.
+        Of an answer that an instrumented SDK was just seen to get, what is said here joins that operation.
 
         Raises:
             UnknownParameterError: a keyword that does not exist. Odd values never raise: they are kept and marked.
             JournalFull: at the cap, under ``overflow="raise"``.
         """
-        road = self._road
-        if road is None or is_suppressed():
+        captured = self._captured(completion_args, operation_type, provider, response, latency_ms, options)
+        if captured is None or self._road is None or not self._road.append(captured.line):
             return None
-        captured = self._capture.operation(completion_args, operation_type, provider, response, latency_ms, options)
-        if captured.odd:
-            road.count_odd()
-        if not road.append(captured.line):
-            return None
-        self._spending.note(captured.line)
-        return captured.id
+        return self._counted(captured)
 
     async def arecord_completion(
         self,
@@ -160,12 +156,9 @@ class LlmOperationCollector:
     ) -> str | None:
         """Do as :meth:`record_completion`; where that one would wait, other tasks run."""
         captured = self._captured(completion_args, operation_type, provider, response, latency_ms, options)
-        if captured is None or self._road is None:
+        if captured is None or self._road is None or not await self._road.aappend(captured.line):
             return None
-        if not await self._road.aappend(captured.line):
-            return None
-        self._spending.note(captured.line)
-        return captured.id
+        return self._counted(captured)
 
     def offer_completion(self, completion_args: Any, *args: Any, **options: Any) -> str | None:
         """Do as :meth:`record_completion`, but never wait and never raise ``JournalFull``: for watchers of others."""
@@ -194,10 +187,7 @@ class LlmOperationCollector:
 
     def record(self, record: Record) -> str | None:
         """Record a ready record of any kind; for doors."""
-        if self._road is None or is_suppressed():
-            return None
-        line = codec.encode(record)
-        if not self._road.append(line):
+        if self._road is None or is_suppressed() or not self._road.append(line := codec.encode(record)):
             return None
         if isinstance(record, Operation):
             self._spending.note(line)
@@ -209,7 +199,15 @@ class LlmOperationCollector:
         captured = self._capture.operation(*arguments)
         if captured.odd:
             self._road.count_odd()
+        if seen := self.watching.seen:
+            _, _, provider, response, _, options = arguments
+            return seen.joined(response_id_of(response, options), provider, captured)
         return captured
+
+    def _counted(self, captured: Captured) -> str:
+        if not captured.is_known:
+            self._spending.note(captured.line)
+        return captured.id
 
     # -- costs ------------------------------------------------------------------------------------------------------
 
@@ -384,18 +382,15 @@ class LlmOperationCollector:
 
     @OnClassOrInstance
     def polars_costs(self, /, db_url: str | None = None, **filters: Any) -> pl.DataFrame:
-        """Read the ledger of costs: each operation as recorded (revision 0), then each time that it was costed again.
-
-        Stores and filters as in :meth:`polars_from_db`.
-        """
+        """Read the ledger of costs, as :meth:`polars_from_db`: each operation (revision 0), then each later costing."""
         return cast("pl.DataFrame", ask_reader(_COSTS, place_to_read(self, db_url), filters))
 
     @OnClassOrInstance
     def scan_db(self, /, db_url: str | None = None, *, mirror: bool | None = None, **filters: Any) -> pl.LazyFrame:
         """Return operations as a lazy frame: filters, the columns that are used and the limit go into the SQL.
 
-        ``mirror=True`` keeps a local Parquet mirror of the narrow columns (nothing that was said) and reads from there
-        what it has; the frame is the same. None: as ``AICORE_OBS_MIRROR`` says.
+        ``mirror=True`` reads what a local Parquet mirror of narrow columns has (nothing that was said), and keeps it;
+        the frame is the same. None: as ``AICORE_OBS_MIRROR`` says.
         """
         if mirror is not None:
             need_switch("mirror", mirror)

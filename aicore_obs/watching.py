@@ -14,6 +14,7 @@ from aicore_obs.model import codec
 from aicore_obs.model.record import Record
 from aicore_obs.pipeline import late
 from aicore_obs.pipeline.road import Road
+from aicore_obs.seen import Seen, response_id_of
 
 
 class Watching:
@@ -23,14 +24,26 @@ class Watching:
         self._capture = capture
         self._spending = spending
         self._road = road
+        self.seen = Seen()
 
-    def operation(self, completion_args: Any, *args: Any, is_late: bool = False, **options: Any) -> Captured | None:
+    def operation(
+        self, completion_args: Any, *args: Any, is_late: bool = False, is_seen: bool = False, **options: Any
+    ) -> Captured | None:
         """Offer one operation, the parameters being those of ``record_completion``; None when nothing is recorded.
 
-        ``is_late``: the garbage is being collected, and no lock may be taken.
+        ``is_late``: the garbage is being collected, and no lock may be taken. ``is_seen``: the program did not record
+        it; what it records of the same answer later joins it.
         """
         call = (completion_args, *positional(*args, **options))
-        return self._offered(lambda: self._capture.operation(*call), note=self._spending.note, is_late=is_late)
+        _, provider, response, _, _ = call[1:]
+        response_id = response_id_of(response) if is_seen else None
+
+        def note(line: bytes) -> None:
+            self._spending.note(line)
+            if response_id is not None:
+                self.seen.note(response_id, provider, line)
+
+        return self._offered(lambda: self._capture.operation(*call), note=note, is_late=is_late)
 
     def step(self, step: Step, *, is_late: bool = False) -> Captured | None:
         """Offer one step; None when nothing is recorded."""

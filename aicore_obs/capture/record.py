@@ -36,11 +36,15 @@ Content = dict[str, Any]
 
 
 class Captured(msgspec.Struct, frozen=True, gc=False):
-    """A record ready for the journal: its id, its line of JSON, and whether a value of it was odd."""
+    """A record ready for the journal: its id, its line of JSON, and whether a value of it was odd.
+
+    ``is_known``: it is a newer version of an operation that was recorded, and counted, before.
+    """
 
     id: str
     line: bytes
     odd: bool
+    is_known: bool = False
 
 
 _encoder = msgspec.json.Encoder(enc_hook=encode_hook)

@@ -48,6 +48,8 @@ class Operation(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False,
     user_id: str | None = None
     error: ErrorInfo | None = None
     escaped: bool = False
+    # A newer version of the operation of this id, which was recorded before; stores keep the newer one.
+    replaces: bool = False
     completion_args: Payload = msgspec.UNSET
     response: Payload = msgspec.UNSET
     derived: Derived | None = None

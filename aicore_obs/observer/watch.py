@@ -94,6 +94,7 @@ class Watch:
                 response,
                 (now - self._started) * 1000,
                 is_late=is_late,
+                is_seen=True,
                 api=self._asked.api,
                 error=error,
                 extras={name: value for name, value in extras.items() if value is not None},

@@ -124,6 +124,11 @@ class Snapshot:
             offset += _WINDOW_BYTES
         return b""
 
+    def holds(self, text: bytes) -> bool:
+        """Return whether a short text stands anywhere in the file."""
+        starts = range(0, self._length, _WINDOW_BYTES)
+        return any(text in self.read(start, _WINDOW_BYTES + len(text)) for start in starts)
+
     def last_line(self) -> Place | None:
         """Return the place of the last line when no newline ends it."""
         place = None

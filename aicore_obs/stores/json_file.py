@@ -17,10 +17,12 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from aicore_obs.errors import SinkUnavailable
+from aicore_obs.model.record import Record
 from aicore_obs.protocols import Address, Batch
 from aicore_obs.stores import json_deletions
 from aicore_obs.stores.deleted import concerned, without_deleted
 from aicore_obs.stores.json_form import WINDOW, ArrayForm, Form, LinesForm, read
+from aicore_obs.stores.replaced import is_newer
 
 LOCK_TIMEOUT_S = 30.0
 TORN_SUFFIX = ".torn"
@@ -29,6 +31,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 class _Id(msgspec.Struct):
     id: str
+    replaces: bool = False
 
 
 _id = msgspec.json.Decoder(_Id)
@@ -101,9 +104,9 @@ class JsonFile:
             else:
                 # A file of which something was deleted is another one: what was noted of it says nothing.
                 is_same = not deletions and batch.noted <= end
-                stored = _ids_from(fd, batch.noted if is_same else 0)
+                stored = _versions_from(fd, batch.noted if is_same else 0)
                 pairs = zip(batch.records, batch.lines, strict=True)
-                lines = [line for record, line in pairs if record.id not in stored]
+                lines = [line for record, line in pairs if _version(record, line) not in stored]
             if lines:
                 self._append(fd, end, lines)
 
@@ -170,14 +173,20 @@ class JsonFile:
             raise SinkUnavailable(f"{self._path}: {error.strerror or error}") from error
 
 
-def _ids_from(fd: int, start: int) -> set[str]:
-    """Return the ids of the records from an offset on."""
-    found: set[str] = set()
+def _version(record: Record, line: bytes) -> tuple[str, int]:
+    """Return what tells a line from all others: its id, and of newer versions of a record what they say."""
+    return record.id, hash(line) if is_newer(record) else 0
+
+
+def _versions_from(fd: int, start: int) -> set[tuple[str, int]]:
+    """Return the versions of the records from an offset on; see :func:`_version`."""
+    found: set[tuple[str, int]] = set()
     for line in _lines_from(fd, start):
         bare = line.strip().strip(b",")
         if bare.startswith(b"{"):
             try:
-                found.add(_id.decode(bare).id)
+                head = _id.decode(bare)
+                found.add((head.id, hash(bare) if head.replaces else 0))
             except msgspec.DecodeError:
                 continue
     return found

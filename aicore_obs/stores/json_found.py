@@ -61,6 +61,7 @@ class Found:
         self._flags = FoldedFlags()
         self._scores = FoldedScores()
         self._operations: dict[str, Note] = {}
+        self._replaced: set[str] = set()
         self._revisions: dict[str, list[Revision]] = {}
         self.as_of = utc_now()
         self.notes: list[Note] = []
@@ -75,11 +76,19 @@ class Found:
             if is_seen(record, self._query):
                 revision = Revision(record.id, place, _paid(record.cost))
                 self._revisions.setdefault(record.operation_id, []).append(revision)
-        elif isinstance(record, Operation) and record.id not in self._operations and self._matches(record):
+        elif isinstance(record, Operation) and self._is_newest(record) and self._matches(record):
             derived = record.derived or _NOTHING
             key = to_microseconds(record.timestamp), record.id
             tokens = derived.usage.total_tokens
             self._operations[record.id] = Note(key, place, _paid(derived.cost), tokens)
+
+    def _is_newest(self, operation: Operation) -> bool:
+        """Return whether no newer version came before; an older one that did is forgotten."""
+        if operation.replaces:
+            self._replaced.add(operation.id)
+            self._operations.pop(operation.id, None)
+            return True
+        return operation.id not in self._operations and operation.id not in self._replaced
 
     def settle(self) -> None:
         """Put what matches into the order of the query, now that every flag, score and revision is known."""

@@ -127,6 +127,8 @@ class _Changes:
         self._before = deletion.id
         self._headers = header_matcher(query) if deletion.by_header and not deletion.content_only else None
         self.ids = ids
+        # One that has several versions is one operation.
+        self._counted_ids: set[str] = set()
         self.counts = Pruned(content_only=deletion.content_only)
 
     def lines(self, snapshot: Snapshot) -> Iterator[bytes]:
@@ -159,7 +161,10 @@ class _Changes:
         bare = without_content(operation)
         if self._content_only and bare == operation:
             return operation
-        self._count(operations=1, payloads=len(bodies), payload_bytes=sum(len(bytes(one)) for one in bodies))
+        is_first = operation.id not in self._counted_ids
+        self._counted_ids.add(operation.id)
+        size = sum(len(bytes(one)) for one in bodies)
+        self._count(operations=int(is_first), payloads=len(bodies), payload_bytes=size)
         return bare if self._content_only else None
 
     def _flag(self, flag: Flag) -> Flag | None:

@@ -25,11 +25,13 @@ from aicore_obs.model.usage import Usage
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, KEY_CAP, catalogue_of, keys_of
 from aicore_obs.stores.frame import ESCAPED, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
-from aicore_obs.stores.json_elements import JsonElements, Snapshot
+from aicore_obs.stores.json_elements import JsonElements, Place, Snapshot
 from aicore_obs.stores.json_found import Found, Note, amount
 from aicore_obs.stores.matching import storable
 
 _decode_free = msgspec.json.decode
+# The mark of a newer version, as our own files have it.
+_NEWER = b'"replaces":true'
 
 
 class JsonReader:
@@ -80,10 +82,11 @@ class JsonReader:
         # A file may hold a record twice: a writer that died after its commit and before it was known.
         seen: set[str] = set()
         with self._elements.snapshot() as snapshot:
+            newest = self._newest(snapshot)
             for place, record in self._elements.elements(snapshot):
                 if not isinstance(record, Record):
                     left("damaged" if record is None else "newer")
-                elif record.id not in seen:
+                elif record.id not in seen and newest.get(record.id, place) == place:
                     seen.add(record.id)
                     yield record, one_line(snapshot.read(*place))
 
@@ -94,6 +97,13 @@ class JsonReader:
             # A file may hold a record twice.
             found = {one.id: one for one in records if getattr(one, scope) == wanted}
         yield from sorted(found.values(), key=attrgetter("timestamp", "id"))[:limit]
+
+    def _newest(self, snapshot: Snapshot) -> dict[str, Place]:
+        """Return where the newest versions lie of the operations that have several."""
+        if not snapshot.holds(_NEWER):
+            return {}
+        found = self._elements.records(snapshot)
+        return {one.id: place for place, one in found if isinstance(one, Operation) and one.replaces}
 
     def _known_shape(self) -> Shape:
         return self._shape or Shape(EMPTY, read_text=self.read_text)

@@ -101,7 +101,7 @@ def _normal(record: Record) -> Record:
     """Return a record without what stores do not keep alike: the version, empty parts, the spelling of amounts."""
     plain: dict[str, Any] = {"v": FIRST_VERSION, "timestamp": record.timestamp.astimezone(UTC)}
     if isinstance(record, Operation):
-        plain |= {"escaped": False, "derived": _normal_derived(record.derived)}
+        plain |= {"escaped": False, "replaces": False, "derived": _normal_derived(record.derived)}
     elif isinstance(record, CostRevision):
         plain["cost"] = _normal_cost(record.cost)
     return msgspec.structs.replace(record, **plain)

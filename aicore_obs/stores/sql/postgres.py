@@ -72,6 +72,10 @@ class PostgresStore:
             wanted = await still_wanted(self.name, batch, self._statements, connection.fetch)
             rows = Rows(wanted, time=lambda when: when, amount=postgres_amount, nul_safe=True)
             new_keys = self._keys.new(rows.keys())
+            operations, payloads = rows.replaced()
+            if operations:
+                await connection.executemany(self._statements.replaced_operation, operations)
+                await connection.executemany(self._statements.replaced_payload, payloads)
             await store(connection, rows)
             await self._others(connection, rows, new_keys)
         return new_keys

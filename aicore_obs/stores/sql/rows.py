@@ -22,6 +22,7 @@ from aicore_obs.model.record import Payload
 from aicore_obs.protocols import Batch
 from aicore_obs.stores.catalogue import KEY_CAP, REST, keys_of
 from aicore_obs.stores.matching import score_number, score_text
+from aicore_obs.stores.replaced import newest, replaced_ids
 
 Row = tuple[Any, ...]
 
@@ -47,6 +48,7 @@ class Rows:
         amount: Callable[[Decimal], Any],
         nul_safe: bool,
     ) -> None:
+        batch = newest(batch)
         self._pairs = list(zip(batch.records, batch.lines, strict=True))
         self._time = time
         self._amount = amount
@@ -106,6 +108,12 @@ class Rows:
                     name, value, comment = escape(name, nul=True), _narrow(value), _narrow(comment)
                 when = self._time(record.timestamp)
                 yield (record.operation_id, name, record.id, when, value, score_number(record), comment)
+
+    def replaced(self) -> tuple[list[Row], list[Row]]:
+        """Return the ids of the operations, and of their payloads, whose older version goes before these come."""
+        ids = replaced_ids([record for record, _ in self._pairs])
+        parts = (REQUEST_PART, RESPONSE_PART)
+        return [(one,) for one in ids], [(part_id(one, part),) for one in ids for part in parts]
 
     def keys(self) -> Iterator[Row]:
         """Yield (field, key, JSON type) of everything in extras and labels, in the order of ``tables.keys``."""

@@ -101,6 +101,10 @@ class SqliteStore:
         self._keys.committed(new_keys)
 
     async def _insert(self, driver: aiosqlite.Connection, rows: Rows) -> None:
+        operations, payloads = rows.replaced()
+        if operations:
+            await driver.executemany(self._statements.replaced_operation, operations)
+            await driver.executemany(self._statements.replaced_payload, payloads)
         await _insert_many(driver, self._statements.operations, rows.operations(), OPERATIONS_AT_ONCE)
         await _insert_many(driver, self._statements.payloads, rows.payloads(), PAYLOADS_AT_ONCE)
         if rows.has_others():

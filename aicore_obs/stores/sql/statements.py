@@ -26,6 +26,8 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
     known_keys: str
     deletions: str
     deleted: str
+    replaced_operation: str
+    replaced_payload: str
 
 
 def statements(tables: Tables, dialect: Dialect) -> Statements:
@@ -41,6 +43,8 @@ def statements(tables: Tables, dialect: Dialect) -> Statements:
         known_keys=_text(tables.keys.select(), dialect),
         deletions=_text(_deletions_after(tables), dialect),
         deleted=_text(_deleted_among(tables, dialect), dialect),
+        replaced_operation=_text(_by_id(tables.operations), dialect),
+        replaced_payload=_text(_by_id(tables.payloads), dialect),
     )
 
 
@@ -74,6 +78,11 @@ def _deleted_among(tables: Tables, dialect: Dialect) -> Any:
     else:
         wanted = select(func.json_each(ids).table_valued("value").c.value)
     return select(table.c.deletion_id, table.c.operation_id).where(table.c.operation_id.in_(wanted))
+
+
+def _by_id(table: Table) -> Any:
+    (key,) = table.primary_key.columns
+    return table.delete().where(key == bindparam("of", type_=key.type))
 
 
 def _insert(table: Table, dialect: Dialect) -> Any:
