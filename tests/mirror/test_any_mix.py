@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from aicore_obs.stores.sql import postgres_moment, sqlite_moment
 from aicore_obs.stores.sql.tables import postgres_tables
 from tests.databases import Database
 from tests.postgres import PostgresServer
-from tests.stored import flag, operation, record_id, revision, score
+from tests.stored import START, flag, operation, record_id, revision, score
 
 NUMBERS = st.integers(0, 40)
 Step = tuple[str, Any]
@@ -151,8 +152,9 @@ class PostgresWorld(World):
             self._runner.run(connection.close())
 
     def change(self, number: int) -> None:
-        """Change rows, as nobody should."""
-        self.sql(f"UPDATE {self.name('operations')} SET model = 'x' WHERE session_id = 's{number % 5}'")
+        """Change rows, their times too, as nobody should."""
+        later = f"SET model = 'x', timestamp = timestamp + INTERVAL '{number} seconds'"
+        self.sql(f"UPDATE {self.name('operations')} {later} WHERE session_id = 's{number % 5}'")
 
     def rewrite(self, _: Any) -> None:
         while self._begun:
@@ -164,6 +166,8 @@ def made(number: int) -> Any:
     """Return operation ``number``; its keys and their types depend on it, so that the catalogue grows."""
     return operation(
         number,
+        # Two of each time.
+        timestamp=START + timedelta(seconds=number // 2),
         session_id=f"s{number % 5}",
         model=f"m{number % 3}",
         labels={f"l{number % 4}": "x"} if number % 2 else {},
@@ -235,6 +239,9 @@ def postgres(postgres_server: PostgresServer) -> Iterator[Address]:
     postgres_server.drop_database(url)
 
 
+COSTED_AGAIN: list[Step] = [
+    step for amount in (5, 3, 9) for step in (("look", None), ("recost", (1, amount)), ("look", None))
+]
 ON_SQLITE = mixes("delete_last", "put_in_again", "vacuum")
 ON_POSTGRES = mixes("begin", "commit", "change", "rewrite")
 
@@ -261,9 +268,10 @@ def on_postgres(address: Address, steps: Sequence[Step]) -> None:
 @given(ON_SQLITE)
 @settings(max_examples=8)
 @example([("write", [1]), ("look", None), ("delete", [1]), ("look", None), ("write", [2])])
+@example([("delete", range(40)), ("write", range(1, 40, 2)), ("look", None), ("write", range(0, 40, 2))])
 @example([("write", [1, 2, 3]), ("look", None), ("delete_last", None), ("write", [9])])
 @example([("write", range(9)), ("look", None), ("delete", [0, 1, 2]), ("vacuum", None), ("write", [20, 21, 22])])
-@example([("write", [1]), ("recost", (1, 5)), ("look", None), ("recost", (1, 3)), ("delete_revisions", 1)])
+@example([("write", [1]), *COSTED_AGAIN, ("delete_revisions", 1)])
 def test_any_mix_on_sqlite(sqlite_file: Path, steps: list[Step]) -> None:
     """A frame of the mirror is a frame of the SQLite file."""
     on_sqlite(sqlite_file, steps)
@@ -273,7 +281,7 @@ def test_any_mix_on_sqlite(sqlite_file: Path, steps: list[Step]) -> None:
 @settings(max_examples=4)
 @example([("write", [1]), ("begin", 2), ("begin", 0), ("look", None), ("commit", 1), ("look", None), ("commit", 0)])
 @example([("write", [1]), ("begin", 2), ("look", None), ("write", [7]), ("look", None), ("commit", 0)])
-@example([("write", [1]), ("recost", (1, 5)), ("look", None), ("recost", (1, 3)), ("delete_revisions", 1)])
+@example([("write", [1]), *COSTED_AGAIN, ("delete_revisions", 1)])
 def test_any_mix_on_postgresql(postgres: Address, steps: list[Step]) -> None:
     """A frame of the mirror is a frame of the PostgreSQL schema."""
     on_postgres(postgres, steps)

@@ -68,6 +68,31 @@ def test_a_damaged_mirror_is_made_anew(
     assert len(parts_of(file)) == len(before)
 
 
+def test_what_did_not_change_is_not_written_again(address: Address, small_parts: None) -> None:
+    """A deletion, a revision and a late record change the parts of their times and no other."""
+    compare(address)
+    database = Database(address.url or str(address.path))
+    operations, revisions = database.name("operations"), database.name("cost_revisions")
+    gone, costed, late = OPERATIONS[2].id, OPERATIONS[17].id, record_id(900)
+    before = set(parts_of(address))
+    database.execute(f"DELETE FROM {operations} WHERE id = '{gone}'")
+    compare(address)
+    left = set(parts_of(address))
+    assert len(before - left) == 1
+    database.execute(
+        f"INSERT INTO {revisions} (operation_id, record_id, timestamp) "
+        f"SELECT id, '{late}', timestamp FROM {operations} WHERE id = '{costed}'"
+    )
+    compare(address)
+    assert len(left - set(parts_of(address))) == 1
+    left = set(parts_of(address))
+    database.execute(
+        f"INSERT INTO {operations} (id, timestamp) SELECT '{late}', timestamp FROM {operations} WHERE id = '{costed}'"
+    )
+    compare(address)
+    assert len(left - set(parts_of(address))) == 1
+
+
 def test_the_mirror_of_another_file(file: Address, tmp_path: Path) -> None:
     """A mirror that was brought along from elsewhere has nothing to do with this file, nor has one of a file before."""
     other = write_sqlite(tmp_path / "b.db", [*OPERATIONS[1:], operation(99)])
