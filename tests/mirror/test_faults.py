@@ -20,7 +20,8 @@ from filelock import FileLock
 from polars.testing import assert_frame_equal
 
 from aicore_obs import prune
-from aicore_obs.protocols import Address
+from aicore_obs.addresses import address_of
+from aicore_obs.protocols import Address, StoreOptions
 from aicore_obs.query.reader import read_frame
 from aicore_obs.stores.mirror import mirror
 from aicore_obs.stores.mirror.folder import Folder
@@ -28,6 +29,7 @@ from aicore_obs.stores.mirror.source import MIRRORED
 from aicore_obs.stores.sql.sqlite_moment import SqliteSource
 from tests.databases import ROOT, Database
 from tests.mirrors import OPERATIONS, compare, folder_of, parts_of
+from tests.postgres import PostgresServer
 from tests.stored import operation, record_id, write_sqlite
 
 
@@ -66,6 +68,19 @@ def test_a_damaged_mirror_is_made_anew(
     assert asked == []
     assert set(before).isdisjoint(parts_of(file))
     assert len(parts_of(file)) == len(before)
+
+
+def test_a_mirror_of_another_program(file: Address, asked: list[str]) -> None:
+    """What another version wrote in its own way is written anew, whatever it says."""
+    compare(file)
+    folder = Folder(folder_of(file), file_mode=0o600)
+    listed = folder.listed()
+    assert listed is not None
+    folder.put_on_list(msgspec.structs.replace(listed, layout="0", mark="another way"))
+    before = parts_of(file)
+    compare(file)
+    assert asked == []
+    assert before != parts_of(file)
 
 
 def test_what_did_not_change_is_not_written_again(address: Address, small_parts: None) -> None:
@@ -192,6 +207,22 @@ def test_rows_that_no_mirror_can_keep(file: Address, asked: list[str], said: Cal
     compare(file)
     assert len(asked) == 1
     assert "without a time or an id" in said()
+
+
+def test_a_server_that_does_not_say_which_one_it_is(
+    schema: Address, postgres_server: PostgresServer, asked: list[str], said: Callable[[], str]
+) -> None:
+    """Where nobody can tell one server from another, there is no mirror."""
+    database = str(schema.url).rsplit("/", 1)[1]
+    role = f"reader_{database}"
+    postgres_server.execute(
+        f"REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC; CREATE ROLE {role} LOGIN PASSWORD 'x';"
+        f"GRANT USAGE ON SCHEMA aicore_obs TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA aicore_obs TO {role}",
+        database=database,
+    )
+    compare(address_of(postgres_server.url_of(database, user=role, password="x"), StoreOptions()))
+    assert len(asked) == 1
+    assert "may not ask the server which one it is" in said()
 
 
 READER = """

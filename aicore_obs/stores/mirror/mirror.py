@@ -7,7 +7,7 @@ are told to ask the database itself. So nobody waits for long, and nobody gets l
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,8 +18,8 @@ from aicore_obs.protocols import Address
 from aicore_obs.stores.frame import Shape
 from aicore_obs.stores.mirror.folder import Damaged, Folder, Listed, Unwritable
 from aicore_obs.stores.mirror.parts import TooLarge
-from aicore_obs.stores.mirror.refresh import Unfit, is_equal, is_refused, refreshed
-from aicore_obs.stores.mirror.source import MIRRORED, TEXTS, Source
+from aicore_obs.stores.mirror.refresh import LAYOUT, is_equal, is_refused, refreshed
+from aicore_obs.stores.mirror.source import MIRRORED, TEXTS, Source, Unfit
 
 # How long a reader waits for another one that brings the mirror up to date, before it asks the database itself.
 WAIT_S = 2.0
@@ -72,17 +72,20 @@ class Mirror:
         """Return the open files of the mirror, equal to the database as it is now."""
         if self._database is not None and not self._database.exists():
             return None
+        reason: Exception
         try:
             return self._equal_by_force(stack)
-        except (TooLarge, Unfit, Damaged, _Busy) as reason:
-            self._tell(reason)
-            return None
-        except Unwritable as reason:
+        except Unwritable as error:
+            reason = error
             # Somebody else may keep it up to date.
-            files = self._equal_as_it_is(stack)
-            if files is None:
-                self._tell(reason)
-            return files
+            with suppress(Unfit):
+                files = self._equal_as_it_is(stack)
+                if files is not None:
+                    return files
+        except (TooLarge, Unfit, Damaged, _Busy) as error:
+            reason = error
+        self._tell(reason)
+        return None
 
     def _tell(self, reason: Exception) -> None:
         where = self._folder.path
@@ -123,7 +126,7 @@ class Mirror:
     def _opened(self, stack: ExitStack) -> tuple[Listed | None, list[BinaryIO] | None]:
         """Return the list and the open files of its parts; no files where one of them is not what was written."""
         listed = self._folder.listed()
-        if listed is None:
+        if listed is None or listed.layout != LAYOUT:
             return None, None
         try:
             return listed, self._folder.open(listed.parts, stack)

@@ -13,16 +13,12 @@ import polars as pl
 from aicore_obs.stores.frame import REVISION
 from aicore_obs.stores.mirror.folder import Damaged, Folder, Listed, Part, Refused
 from aicore_obs.stores.mirror.parts import Parts, TooLarge
-from aicore_obs.stores.mirror.source import KEY, STORED, Frames, Moment
+from aicore_obs.stores.mirror.source import KEY, STORED, Frames, Moment, Unfit
 
-# What is in a part, and how: another layout is written anew.
+# What is in a part, how, and what a mark looks like: a mirror of another layout is written anew.
 LAYOUT = f"1 {' '.join(STORED)}"
 # A mirror that was too large is tried again when so much of the database is gone.
 _SHRUNK = 0.9
-
-
-class Unfit(Exception):  # noqa: N818 - a state, not a mistake
-    """The database has rows that no mirror can keep in order."""
 
 
 def is_equal(listed: Listed | None, moment: Moment) -> bool:
@@ -73,7 +69,7 @@ def _put_on_list(folder: Folder, moment: Moment, parts: tuple[Part, ...], refuse
 
 
 def _is_of(listed: Listed | None, moment: Moment) -> bool:
-    return listed is not None and (listed.layout, listed.identity) == (LAYOUT, moment.identity)
+    return listed is not None and listed.identity == moment.identity
 
 
 def _built(folder: Folder, moment: Moment, max_bytes: int) -> Parts:

@@ -29,6 +29,10 @@ Frames = Generator[pl.DataFrame, None, None]
 Span = tuple[int | None, int | None]
 
 
+class Unfit(Exception):  # noqa: N818 - a state, not a mistake
+    """The database cannot be mirrored."""
+
+
 class Moment(Protocol):
     """One snapshot of a database. Frames have :data:`STORED` as their columns and are in the order of :data:`KEY`."""
 
@@ -70,7 +74,10 @@ class Source(Protocol):
         """Return the shape of its frames."""
 
     def moment(self, mark: str | None) -> AbstractContextManager[Moment | None]:
-        """Look at the database, after a moment that left this mark; None where there are no tables yet."""
+        """Look at the database, after a moment that left this mark; None where there are no tables yet.
+
+        Raises :class:`Unfit` where nobody can tell which database it is.
+        """
 
 
 def in_key_order(frame: pl.DataFrame) -> pl.DataFrame:

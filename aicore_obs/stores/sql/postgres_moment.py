@@ -22,7 +22,7 @@ from aicore_obs.model.filter import Filter
 from aicore_obs.model.ids import from_microseconds
 from aicore_obs.stores.catalogue import EMPTY
 from aicore_obs.stores.frame import REVISION, Shape, raw_columns
-from aicore_obs.stores.mirror.source import STORED, Frames, Span
+from aicore_obs.stores.mirror.source import STORED, Frames, Span, Unfit
 from aicore_obs.stores.sql.postgres_reader import PostgresReader, copied, has, reading_portal
 from aicore_obs.stores.sql.query import select_operations
 from aicore_obs.stores.sql.tables import Tables, There
@@ -78,8 +78,10 @@ class PostgresSource(PostgresReader):
             yield facts and PostgresMoment(portal, connection, self._tables, facts)
 
     async def _facts(self, connection: Any, before: _Mark | None) -> _Facts | None:
-        if not await has(connection, self._tables.operations) or not await connection.fetchval(_MAY_ASK):
+        if not await has(connection, self._tables.operations):
             return None
+        if not await connection.fetchval(_MAY_ASK):
+            raise Unfit("this user may not ask the server which one it is (pg_control_system, pg_control_checkpoint)")
         there = await self._there(connection)
         snapshot, oldest, end = await connection.fetchrow(_SNAPSHOT)
         is_quiet = oldest == end
