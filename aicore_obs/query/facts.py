@@ -217,11 +217,14 @@ def _object(text: str | None) -> dict[str, Any]:
 
 
 def _json(text: str | None) -> Any:
-    """Return what JSON text holds; lone surrogates, which a payload may hold, stay."""
+    """Return what JSON text holds; lone surrogates, which a payload may hold, stay; what cannot be read stays text."""
     if text is None:
         return None
-    found = attempt(msgspec.json.decode, text)
-    return found.value if found.error is None else json.loads(text)
+    for read in (msgspec.json.decode, json.loads):
+        found = attempt(read, text)
+        if found.error is None:
+            return found.value
+    return text
 
 
 def _in_utc(when: datetime) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,10 +30,16 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 ONE = Totals(operations=1, tokens=10, cost_usd=Decimal("0.5"))
 
 
-def step(name: str, parent: str | None = None, *, at: int = 0, **fields: object) -> Step:
+def step(name: str, parent: str | None = None, *, at: int = 0, **fields: Any) -> Step:
     """Return a span of this name, which is its id as well."""
-    settings = {"is_operation": False, "span_id": name, "parent_id": parent, "duration_ms": 5.0, **fields}
-    return Step(id=name, name=name, started_at=START + timedelta(milliseconds=at), **settings)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {
+        "is_operation": False,
+        "span_id": name,
+        "parent_id": parent,
+        "duration_ms": 5.0,
+        **fields,
+    }
+    return Step(id=name, name=name, started_at=START + timedelta(milliseconds=at), **settings)
 
 
 def tree(*steps: Step) -> TraceTree:
