@@ -112,6 +112,6 @@ def place_of(source: Any) -> Address:
     if isinstance(source, str | Path):
         return address_of(str(source), StoreOptions())
     raise ConfigurationError(
-        f"{type(source).__name__} is no place to read: a collector, or a store's URL or path is needed; of a report, a "
+        f"{type(source).__name__} is no source: a collector, or a store's URL or path is needed; of a report, a "
         "Polars frame will do, too"
     )

@@ -124,7 +124,7 @@ def test_an_unknown_id_says_what_to_do(store: Address, tmp_path: Path) -> None:
         show("", store)
     with pytest.raises(StoreNotFoundError):
         show("s-1", tmp_path / "none.db")
-    with pytest.raises(ConfigurationError, match="int is no place"):
+    with pytest.raises(ConfigurationError, match="int is no source"):
         show("s-1", 1)  # type: ignore[arg-type]
     with pytest.raises(UnknownIdError, match="'s-1' is the id of a session, not of an operation"):
         show_operation("s-1", store)
