@@ -81,13 +81,14 @@ class Tables:
         self.keys = self._keys()
         self.deletions = self._deletions()
         self.deleted_operations = self._deleted_operations()
+        self.archives = self._archives()
         self.schema_log = self._schema_log()
 
     @property
     def written(self) -> tuple[Table, ...]:
-        """The tables that records go into, and those of what was deleted."""
+        """The tables that records go into, and those of what was deleted or given to archives."""
         records = (self.operations, self.payloads, self.records, self.flags, self.cost_revisions, self.scores)
-        return (*records, self.keys, self.deletions, self.deleted_operations)
+        return (*records, self.keys, self.deletions, self.deleted_operations, self.archives)
 
     def _name(self, name: str) -> str:
         return f"{self.prefix}{name}"
@@ -242,6 +243,17 @@ class Tables:
             Column("operation_id", record_id(), primary_key=True),
             Column("deletion_id", record_id(), primary_key=True),
             sqlite_with_rowid=False,
+        )
+
+    def _archives(self) -> Table:
+        """The archives that operations were given to: where each lies, and before which time its operations are."""
+        return Table(
+            self._name("archives"),
+            self.metadata,
+            Column("id", record_id(), primary_key=True),
+            Column("timestamp", UtcMicroseconds(), nullable=False),
+            Column("location", Text(), nullable=False),
+            Column("before", UtcMicroseconds(), nullable=False),
         )
 
     def _schema_log(self) -> Table:
