@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aicore_obs import reports as reports
+    from aicore_obs.archiving import archive as archive
+    from aicore_obs.archiving import scan as scan
     from aicore_obs.collector import LlmOperationCollector as LlmOperationCollector
     from aicore_obs.context import bind as bind
     from aicore_obs.context import suppress as suppress
@@ -57,6 +59,7 @@ _HOMES = {
     "PriceBook": "pricing.book",
     "Stats": "pipeline.stats",
     "StoreError": "errors",
+    "archive": "archiving",
     "bind": "context",
     "configure": "default",
     "copy_store": "exchange",
@@ -74,6 +77,7 @@ _HOMES = {
     "show_operation": "showing",
     "show_trace": "showing",
     "register_provider": "observer.patching",
+    "scan": "archiving",
     "suppress": "context",
     "uninstrument": "observer.patching",
 }
@@ -91,6 +95,7 @@ __all__ = [
     "PriceBook",
     "Stats",
     "StoreError",
+    "archive",
     "bind",
     "configure",
     "copy_store",
@@ -109,6 +114,7 @@ __all__ = [
     "show_conversation",
     "show_operation",
     "show_trace",
+    "scan",
     "suppress",
     "uninstrument",
 ]

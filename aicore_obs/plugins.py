@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from aicore_obs.errors import ConfigurationError
 from aicore_obs.pipeline.forks import importing
-from aicore_obs.protocols import Address, Pruner, Reader, Sink
+from aicore_obs.protocols import Address, Origin, Pruner, Reader, Sink
 
 _SINKS = {
     "json": "aicore_obs.stores.json_file:JsonFile",
@@ -40,6 +40,12 @@ _PRUNERS = {
     "jsonl": "aicore_obs.stores.json_pruning:JsonPruner",
     "sqlite": "aicore_obs.stores.sql.pruning:SqlPruner",
     "postgresql": "aicore_obs.stores.sql.pruning:SqlPruner",
+}
+_ORIGINS = {
+    "json": "aicore_obs.stores.json_archiving:JsonOrigin",
+    "jsonl": "aicore_obs.stores.json_archiving:JsonOrigin",
+    "sqlite": "aicore_obs.stores.sql.archiving:SqlOrigin",
+    "postgresql": "aicore_obs.stores.sql.archiving:SqlOrigin",
 }
 
 
@@ -88,6 +94,18 @@ def pruner(address: Address) -> Pruner:
     if path is None:
         raise ConfigurationError(f"{address.name} is a sink from which nothing can be deleted")
     return cast("Pruner", load(path)(address))
+
+
+def origin(address: Address) -> Origin:
+    """Return what gives operations of a store to archives.
+
+    Raises:
+        ConfigurationError: nothing can be archived from there.
+    """
+    path = _ORIGINS.get(address.kind)
+    if path is None:
+        raise ConfigurationError(f"{address.name} is a sink from which nothing can be archived")
+    return cast("Origin", load(path)(address))
 
 
 def load(path: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from aicore_obs.model.archive import Archive, Given
     from aicore_obs.model.deletion import Deletion, Pruned
     from aicore_obs.model.events import Span
     from aicore_obs.model.filter import Filter
@@ -73,8 +74,8 @@ class Store(Sink, Protocol):
         """Return the version of the schema in the store, 0 when there is none."""
 
 
-class Reader(Protocol):
-    """The way back: reads one store, in the caller's thread, without ever creating it."""
+class Frames(Protocol):
+    """The way back as frames: reads one store, in the caller's thread, without ever creating it."""
 
     def schema(self) -> dict[str, pl.DataType]:
         """Return the columns of a full frame with their types; ``extras`` and ``labels`` as this store has them."""
@@ -86,6 +87,10 @@ class Reader(Protocol):
         :class:`~aicore_obs.errors.StoreNotFoundError` when there is no store. Costs are those of the newest revision
         that ``query.cost_as_of`` lets see, else the operation's own.
         """
+
+
+class Reader(Frames, Protocol):
+    """The way back: frames, and what operations cost."""
 
     def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
         """Yield the ledger of costs of the matching operations: each as it was recorded, then its revisions in order.
@@ -123,6 +128,42 @@ class Spans(Protocol):
 
         ``scope`` is one of :data:`~aicore_obs.model.events.SPAN_SCOPES`. What is damaged, or newer than this program,
         is passed over. Raises as :meth:`Reader.batches` does.
+        """
+
+
+@runtime_checkable
+class Archivable(Protocol):
+    """What a reader must know besides, so that a store and its archive can be one frame."""
+
+    def catalogue(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
+        """Return the keys of ``labels`` and ``extras`` with their types; see :mod:`aicore_obs.stores.catalogue`."""
+
+    def said(self, until: datetime) -> Iterator[Record]:
+        """Yield flags, costs and scores that speak of operations which are not here, or not from after ``until``.
+
+        Of flags and scores those that a newer one has replaced may be left out. Raises as :meth:`Frames.batches` does.
+        """
+
+
+class Origin(Protocol):
+    """Gives operations of one store away to archives. Methods run on a loop of their own.
+
+    Each raises :class:`~aicore_obs.errors.StoreNotFoundError` where there is no store, and another
+    :class:`~aicore_obs.errors.StoreError` when the store says no; what went until then is gone.
+    """
+
+    async def archives(self) -> tuple[Archive, ...]:
+        """Return the archives that the store knows of, the oldest first; none in a store of an older schema."""
+
+    async def keep(self, archive: Archive) -> None:
+        """Keep in the store that there is this archive, in the place of what was known of it."""
+
+    async def give(self, parts: Iterable[Given], tell: Callable[[int], object]) -> int:
+        """Let exactly what the parts name go, a part at once, and return how many operations went.
+
+        What was said of an operation and is not named stays. No deletion is kept: an operation that comes again is
+        stored again. Writers and readers are not locked out for longer than a part takes. ``tell`` is called with the
+        number of operations that are done.
         """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ from aicore_obs.pipeline.portal import run_apart
 from aicore_obs.pipeline.survey import survey
 from aicore_obs.protocols import Address, Pruner, StoreOptions
 from aicore_obs.reading import NOBODY, flush_writers_to, place_to_read
-from aicore_obs.settings import mirror_directory, parse_size
+from aicore_obs.settings import mirror_directory, parse_age, parse_size
 from aicore_obs.waiting import journal_directories
 
 T = TypeVar("T")
@@ -38,8 +37,6 @@ MOST_ROWS = 50_000
 LEAST_BYTES = 1_000_000
 # Longer than any deletion takes; a database that does not answer is noticed by its own limits.
 _TIMEOUT_S = 7 * 86_400.0
-_AGE = re.compile(r"(\d+)([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SAID_AS_IT_IS = ("content_only", "dry_run", "vacuum", "author", "tell")
 _NOT_FOR_DELETION = ("limit", "order", "columns", "cost_as_of")
 
@@ -146,23 +143,14 @@ def _aged(query: Filter, age: str | timedelta | None) -> Filter:
     if query.end is not None:
         raise FilterError("older_than and end_date: both say until when; give one of them")
     try:
-        end = utc_now() - _duration(age)
+        end = utc_now() - parse_age("older_than", age)
     except OverflowError as error:
         raise ConfigurationError(f"older_than={age!r}: nothing is that old") from error
     return msgspec.structs.replace(query, end=end, end_exclusive=True)
 
 
-def _duration(age: str | timedelta) -> timedelta:
-    if isinstance(age, timedelta):
-        return age
-    found = _AGE.fullmatch(age) if isinstance(age, str) else None
-    if found is None:
-        raise ConfigurationError(f"older_than={age!r}: an age is needed, such as 90d, 12h, 30m or 4w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
 def _pruned(place: Address, asked: _Asked) -> Pruned:
-    pruner = plugins.pruner(place)
+    pruner, origin = plugins.pruner(place), plugins.origin(place)
     tell = asked.tell or (lambda _: None)
 
     async def work() -> Pruned:
@@ -175,7 +163,8 @@ def _pruned(place: Address, asked: _Asked) -> Pruned:
             found = await pruner.delete(_deletion(asked, asked.query), tell)
         notes = () if asked.dry_run else await pruner.give_back(all_of_it=asked.vacuum)
         sizes = {"bytes_before": before, "bytes_after": await pruner.total_bytes()}
-        return msgspec.structs.replace(found, notes=(*found.notes, *notes), **sizes)
+        archives = tuple(one.location for one in await origin.archives())
+        return msgspec.structs.replace(found, notes=(*found.notes, *notes), archives=archives, **sizes)
 
     found = _done(place, work)
     if not (asked.dry_run or asked.content_only) and plugins.has_mirror(place) and mirror_directory(place).is_dir():

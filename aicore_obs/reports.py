@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
     ``year``, ``labels.KEY``, ``extras.KEY``; one or several. ``period`` is a word (``last_month``, ``this_week``,
     ``yesterday``, ``last_7_days`` …), a year, month or day (``"2026-01"``), a first and a last day, or two times.
     ``tz`` names the time zone whose calendar it is. ``filters`` are those of the readers. ``now`` stands for the
-    present.
+    present. ``archive`` is the directory of an archive of the store that is asked: both are read as one.
     """
 
     by: str | Iterable[str] | None
@@ -39,6 +39,7 @@ class Options(TypedDict, total=False):
     tz: str
     filters: Mapping[str, Any] | None
     now: datetime | None
+    archive: str | Path | None
 
 
 Source: TypeAlias = "pl.DataFrame | pl.LazyFrame | Writes | Address | str | Path | None"
@@ -154,9 +155,16 @@ def _no_groups(report: str, options: Options) -> None:
         raise ConfigurationError(f"by={options['by']!r}: {report} has no groups; filters= narrows it")
 
 
-def _question(source: Source, *, filters: Mapping[str, Any] | None = None, **options: Any) -> Any:
+def _question(
+    source: Source, *, filters: Mapping[str, Any] | None = None, archive: str | Path | None = None, **options: Any
+) -> Any:
     ask_of = _load("question:question_of")
+    where = None if archive is None else Path(archive).expanduser().absolute()
     if hasattr(source, "collect_schema"):
+        if where is not None:
+            raise ConfigurationError(
+                f"archive={str(archive)!r}: it is read beside a store; scan() makes a frame of both"
+            )
         return ask_of(source, filters=filters, **options)
-    scan = ask("aicore_obs.query.scan:scan", place_of(source), filters or {}, also=("cost_lines",))
+    scan = ask("aicore_obs.query.scan:scan", place_of(source), filters or {}, also=("cost_lines",), archive=where)
     return ask_of(scan, **options)

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import tempfile
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -40,6 +41,8 @@ ENVIRONMENT = {
 LEAST_CONTENT_BYTES = 256
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+_AGE = re.compile(r"(\d+)([mhdw])")
+_AGE_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 
@@ -159,6 +162,23 @@ def need_share(option: str, value: object) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ConfigurationError(f"{option}={value!r}: a number from 0 to 1 is needed, such as 0.1 for a tenth")
+
+
+def parse_age(option: str, value: str | timedelta) -> timedelta:
+    """Return an age that was given as ``"90d"``, ``"12h"``, ``"30m"``, ``"4w"`` or as a timedelta.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if isinstance(value, timedelta):
+        return value
+    found = _AGE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ConfigurationError(f"{option}={value!r}: an age is needed, such as 90d, 12h, 30m or 4w")
+    try:
+        return timedelta(**{_AGE_UNITS[found[2]]: int(found[1])})
+    except OverflowError as error:
+        raise ConfigurationError(f"{option}={value!r}: nothing is that old") from error
 
 
 def one_of(option: str, value: str | None, allowed: tuple[str, ...]) -> str | None:

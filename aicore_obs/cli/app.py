@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from aicore_obs.cli import (
+    archive,
     copy,
     dead_letters,
     demo,
@@ -88,6 +89,7 @@ app.command("export-chat")(export_chat.export_chat)
 app.add_typer(prices.app, name="prices")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("prune")(prune.prune)
+app.command("archive")(archive.archive)
 app.command("migrate")(migrate.migrate)
 app.command("drain")(drain.drain)
 app.command("doctor")(doctor.doctor)

@@ -120,7 +120,9 @@ def _answer(found: Pruned, *, as_json: bool) -> None:
     for note in found.notes:
         screen.say(f"Note: {note}")
     if not found.dry_run:
-        screen.say("Not touched: copies, exports, archives and backups of this store.")
+        for archive in found.archives:
+            screen.say(f"Not touched: the archive {screen.plain(archive)}")
+        screen.say("Not touched: copies, exports, archives that others made, and backups of this store.")
 
 
 def _rows(found: Pruned) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -56,6 +57,10 @@ WhereOption = Annotated[
         "-w", "--where", metavar="NAME=VALUE", help="A filter of the readers, as in `tail`.", show_default=False
     ),
 ]
+ArchiveOption = Annotated[
+    Path | None,
+    typer.Option("--archive", metavar="DIR", help="An archive of the store, read beside it.", show_default=False),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs; amounts are decimal text.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="For spreadsheets.")]
 
@@ -67,6 +72,7 @@ def cost(  # noqa: PLR0913 - an option of the command is a parameter here
     where: WhereOption = None,
     *,
     tz: ZoneOption = "UTC",
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
@@ -77,7 +83,7 @@ def cost(  # noqa: PLR0913 - an option of the command is a parameter here
     """
     form = _form(as_json, as_csv)
     groups = _groups(by)
-    frame = reports.cost(address(store, db_schema), by=groups, period=period, tz=tz, filters=filters_of(where or []))
+    frame = reports.cost(address(store, db_schema), **_options(by, period, tz, where, archive))
     tell(frame, groups, _COST, form=form)
     if form == "table" and frame.height:
         _say_total(frame)
@@ -90,13 +96,14 @@ def unpriced(  # noqa: PLR0913 - an option of the command is a parameter here
     where: WhereOption = None,
     *,
     tz: ZoneOption = "UTC",
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
     """Show which operations have no price, or only in part, and why."""
     groups = _groups(by)
-    options = _options(by, period, tz, where)
+    options = _options(by, period, tz, where, archive)
     tell(reports.unpriced(address(store, db_schema), **options), groups, _UNPRICED, form=_form(as_json, as_csv))
 
 
@@ -107,13 +114,14 @@ def latency(  # noqa: PLR0913 - an option of the command is a parameter here
     where: WhereOption = None,
     *,
     tz: ZoneOption = "UTC",
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
     """Show how long operations took: percentiles, time to the first token, tokens per second."""
     groups = _groups(by)
-    options = _options(by, period, tz, where)
+    options = _options(by, period, tz, where, archive)
     tell(reports.latency(address(store, db_schema), **options), groups, _LATENCY, form=_form(as_json, as_csv))
 
 
@@ -124,13 +132,14 @@ def errors(  # noqa: PLR0913 - an option of the command is a parameter here
     where: WhereOption = None,
     *,
     tz: ZoneOption = "UTC",
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
     """Show the types of errors, how frequent they are, since when, and the newest of each."""
     groups = [group for group in _groups(by) if group != "error_type"]
-    options = _options(by, period, tz, where)
+    options = _options(by, period, tz, where, archive)
     tell(reports.errors(address(store, db_schema), **options), groups, _ERRORS, form=_form(as_json, as_csv))
 
 
@@ -141,13 +150,14 @@ def usage(  # noqa: PLR0913 - an option of the command is a parameter here
     where: WhereOption = None,
     *,
     tz: ZoneOption = "UTC",
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
     """Show tokens, the share of input that came out of a cache, and what that saved."""
     groups = _groups(by)
-    options = _options(by, period, tz, where)
+    options = _options(by, period, tz, where, archive)
     tell(reports.usage(address(store, db_schema), **options), groups, _USAGE, form=_form(as_json, as_csv))
 
 
@@ -158,12 +168,13 @@ def sessions(  # noqa: PLR0913 - an option of the command is a parameter here
     where: WhereOption = None,
     *,
     tz: ZoneOption = "UTC",
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
     """Show the newest sessions: how long, whose, with which models, errors, tokens and cost."""
-    frame = reports.sessions(address(store, db_schema), **_options(None, period, tz, where))
+    frame = reports.sessions(address(store, db_schema), **_options(None, period, tz, where, archive))
     tell(frame.head(count), ("session_id",), _SESSIONS, form=_form(as_json, as_csv))
 
 
@@ -177,12 +188,13 @@ def top(  # noqa: PLR0913 - an option of the command is a parameter here
     where: WhereOption = None,
     *,
     tz: ZoneOption = "UTC",
+    archive: ArchiveOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     db_schema: SchemaOption = DEFAULT_SCHEMA,
 ) -> None:
     """Show the dearest, slowest or largest operations."""
-    frame = reports.top(address(store, db_schema), measure, count, **_options(None, period, tz, where))
+    frame = reports.top(address(store, db_schema), measure, count, **_options(None, period, tz, where, archive))
     tell(frame, (), _TOP, form=_form(as_json, as_csv))
 
 
@@ -197,6 +209,7 @@ def compare(  # noqa: PLR0913 - an option of the command is a parameter here
     where: WhereOption = None,
     *,
     tz: ZoneOption = "UTC",
+    archive: ArchiveOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the random numbers of the intervals.")] = 0,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
@@ -204,7 +217,7 @@ def compare(  # noqa: PLR0913 - an option of the command is a parameter here
 ) -> None:
     """Show two sets of operations side by side, what differs, and where the difference likely lies (95 %)."""
     sides = [filters_of(side.split(",")) for side in (a, b)]
-    options = _options(None, period, tz, where)
+    options = _options(None, period, tz, where, archive)
     frame = reports.compare(address(store, db_schema), *sides, seed=seed, **options)
     form = _form(as_json, as_csv)
     if form == "table" and frame.height:
@@ -223,8 +236,11 @@ def _groups(by: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(by or ()))
 
 
-def _options(by: Sequence[str] | None, period: str | None, tz: str, where: Sequence[str] | None) -> Any:
-    return {"by": _groups(by), "period": period, "tz": tz, "filters": filters_of(where or [])}
+def _options(
+    by: Sequence[str] | None, period: str | None, tz: str, where: Sequence[str] | None, archive: Path | None
+) -> Any:
+    filters = filters_of(where or [])
+    return {"by": _groups(by), "period": period, "tz": tz, "filters": filters, "archive": archive}
 
 
 def _say_total(frame: Any) -> None:

@@ -97,7 +97,8 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
     ``operations`` went, or with ``content_only`` lost their content. ``payload_bytes`` is the text of requests and
     responses. ``records`` are those of other kinds. ``bytes_before`` and ``bytes_after`` are the store's files; None
-    where the store does not tell. ``notes`` say what remains to be done or was not reached.
+    where the store does not tell. ``archives`` are the directories of archives of the stores; none was touched.
+    ``notes`` say what remains to be done or was not reached.
     """
 
     stores: tuple[str, ...] = ()
@@ -113,6 +114,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int = 0
     bytes_before: int | None = None
     bytes_after: int | None = None
+    archives: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def and_also(self, other: Self) -> Pruned:
@@ -125,7 +127,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 COUNTS = ("operations", "payloads", "payload_bytes", "flags", "cost_revisions", "scores", "records", "dead_letters")
-_TEXTS = ("stores", "notes")
+_TEXTS = ("stores", "archives", "notes")
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -204,6 +204,15 @@ def _until(name: str, value: Any) -> tuple[datetime, bool]:
     return when + timedelta(days=1), True
 
 
+def time_of(name: str, value: Any) -> datetime:
+    """Return the aware UTC time that a date (its first moment), a time or text of one means.
+
+    Raises:
+        FilterError: it is none.
+    """
+    return _when(name, value)[0]
+
+
 def _when(name: str, value: Any) -> tuple[datetime, bool]:
     """Return the aware UTC time meant by ``value`` and whether it was a bare date."""
     given = value

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import polars as pl
 
 from aicore_obs import plugins
 from aicore_obs.derivation import read_text
-from aicore_obs.errors import StoreNotFoundError
+from aicore_obs.errors import ConfigurationError, StoreNotFoundError
 from aicore_obs.model.cost import CostSum, no_costs
 from aicore_obs.model.filter import Filter
 from aicore_obs.model.frame_columns import FRAME_COLUMNS
 from aicore_obs.model.ids import utc_now
-from aicore_obs.protocols import Address, Reader
+from aicore_obs.model.record import Record
+from aicore_obs.protocols import Address, Archivable, Frames, Reader
 
 BATCH_ROWS = 50_000
 
@@ -69,6 +72,15 @@ def open_reader(address: Address, *, is_ours: bool = False, mirrored: bool = Fal
     return NotYetWritten(reader) if is_ours else reader
 
 
+def open_frames(address: Address, *, is_ours: bool = False, archive: Path | None = None) -> Frames:
+    """Return the reader of frames of a store, or of the store and an archive of it as one."""
+    store = open_reader(address, is_ours=is_ours)
+    if archive is None:
+        return store
+    both = plugins.load("aicore_obs.stores.archive.reader:ReaderWithArchive")
+    return cast("Frames", both(store, archive, read_text=read_text))
+
+
 class NotYetWritten:
     """A reader of a store that a collector of this process will write, and may not have written yet."""
 
@@ -88,6 +100,20 @@ class NotYetWritten:
     def costs(self, query: Filter, *, batch_rows: int) -> Iterator[pl.DataFrame]:
         with suppress(StoreNotFoundError):
             yield from self._reader.costs(query, batch_rows=batch_rows)
+
+    def catalogue(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
+        with suppress(StoreNotFoundError):
+            return self._archivable().catalogue()
+        return cast("Mapping[str, Mapping[str, frozenset[str]]]", plugins.load("aicore_obs.stores.catalogue:EMPTY"))
+
+    def said(self, until: datetime) -> Iterator[Record]:
+        with suppress(StoreNotFoundError):
+            yield from self._archivable().said(until)
+
+    def _archivable(self) -> Archivable:
+        if not isinstance(self._reader, Archivable):
+            raise ConfigurationError("this store cannot be read beside an archive")
+        return self._reader
 
     def cost_sum(self, query: Filter) -> CostSum:
         as_of = utc_now()

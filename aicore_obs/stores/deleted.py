@@ -20,6 +20,7 @@ from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
 from aicore_obs.protocols import Batch
 from aicore_obs.stores.matching import header_matcher, matcher
+from aicore_obs.stores.said import spoken_of
 
 Ids = Mapping[str, Set[str]]
 _Change = Callable[[Record], Record | None]
@@ -55,14 +56,8 @@ def operations_of(records: Sequence[Record]) -> list[str]:
     """Return the ids of the operations that records are, or speak of."""
     found: dict[str, None] = {}
     for record in records:
-        found.update(dict.fromkeys(_spoken_of(record)))
+        found.update(dict.fromkeys(spoken_of(record) or (record.id,)))
     return list(found)
-
-
-def _spoken_of(record: Record) -> tuple[str, ...]:
-    if isinstance(record, Flag):
-        return record.operation_ids
-    return (record.operation_id if isinstance(record, CostRevision | Score) else record.id,)
 
 
 def _changed(record: Record, changes: Sequence[_Change]) -> Record | None:

@@ -99,7 +99,7 @@ class Shape:
 
     def __init__(self, catalogue: Catalogue, *, read_text: ReadText = no_text) -> None:
         self.schema = frame_schema(catalogue)
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._read_text = read_text
 
     def empty(self, columns: Sequence[str]) -> pl.DataFrame:
@@ -123,12 +123,12 @@ class Shape:
         if name == "cost_reason":
             return _reasons(raw)
         if name in FIELDS:
-            return to_struct(raw[name], self._catalogue[name])
+            return to_struct(raw[name], self.catalogue[name])
         if name in OPINIONS:
             return to_lists(raw[name])
         if name in PAYLOADS:
             return self._texts(raw) if name == "response_text" else _payload(raw, PAYLOADS[name]).alias(name)
-        if name == "tags":
+        if name == "tags" and raw[name].dtype != dtype:
             return raw[name].fill_null("[]").str.json_decode(dtype)
         return raw["id" if name == "operation_id" else JSON_TEXTS.get(name, name)].alias(name).cast(dtype)
 

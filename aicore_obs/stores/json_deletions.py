@@ -1,6 +1,7 @@
 """This module is where it is kept beside a JSON file what was deleted from it; whoever holds the file's lock may look.
 
-One JSON line a deletion, in ``<file>.deletions``.
+One JSON line a deletion, in ``<file>.deletions``. What left it for an archive is no deletion; ``<file>.archives`` names
+the archives.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from aicore_obs.errors import SinkUnavailable
 from aicore_obs.model.deletion import Deletion
 
 SUFFIX = ".deletions"
+ARCHIVES_SUFFIX = ".archives"
 _lines = msgspec.json.Decoder(Deletion)
 
 
@@ -34,6 +36,11 @@ def kept_beside(path: Path) -> list[Deletion]:
         raise SinkUnavailable(
             f"{beside} cannot be read ({error}); restore it, or run `aicore-obs prune` again"
         ) from error
+
+
+def is_as_written(path: Path) -> bool:
+    """Return whether nothing ever left a file, so that everything in it lies where it was written."""
+    return not any(path.with_name(path.name + suffix).exists() for suffix in (SUFFIX, ARCHIVES_SUFFIX))
 
 
 def keep_beside(path: Path, deletion: Deletion, *, file_mode: int) -> None:

@@ -102,8 +102,8 @@ class JsonFile:
                 note(end)
                 lines: Sequence[bytes] = batch.lines
             else:
-                # A file of which something was deleted is another one: what was noted of it says nothing.
-                is_same = not deletions and batch.noted <= end
+                # A file that something has left is another one: what was noted of it says nothing.
+                is_same = json_deletions.is_as_written(self._path) and batch.noted <= end
                 stored = _versions_from(fd, batch.noted if is_same else 0)
                 pairs = zip(batch.records, batch.lines, strict=True)
                 lines = [line for record, line in pairs if _version(record, line) not in stored]

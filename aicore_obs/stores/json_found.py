@@ -22,6 +22,7 @@ from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Record
 from aicore_obs.stores.json_elements import Place, Snapshot
 from aicore_obs.stores.matching import FoldedFlags, FoldedScores, cost_matcher, is_seen, matcher
+from aicore_obs.stores.said import PLAIN, Said, spoken_of
 
 _NOTHING = Derived()
 
@@ -63,11 +64,14 @@ class Found:
         self._operations: dict[str, Note] = {}
         self._replaced: set[str] = set()
         self._revisions: dict[str, list[Revision]] = {}
+        self._said: dict[str, list[Place]] = {}
         self.as_of = utc_now()
         self.notes: list[Note] = []
 
     def add(self, place: Place, record: Record) -> None:
         """Take one record; an operation's id that comes again counts once."""
+        for spoken in spoken_of(record):
+            self._said.setdefault(spoken, []).append(place)
         if isinstance(record, Flag):
             self._flags.add(record)
         elif isinstance(record, Score):
@@ -113,6 +117,11 @@ class Found:
     def scores(self, note: Note) -> str | None:
         """Return the scores of the operation of a note, as JSON."""
         return self._scores.of(note.key[1])
+
+    def said(self, snapshot: Snapshot, note: Note) -> str | None:
+        """Return the records that speak of the operation of a note, as the databases do: a JSON list, or nothing."""
+        lines = [snapshot.read(*place).decode() for place in self._said.get(note.key[1], ())]
+        return msgspec.json.encode([Said(PLAIN, line) for line in lines]).decode() if lines else None
 
     def ledger(self, snapshot: Snapshot) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the ledger: number, when (microseconds), who, and the cost, for each operation's id."""

@@ -69,7 +69,7 @@ class JsonPruner:
         return (f"{torn} has torn pieces of records, which nobody can tell apart",) if torn.exists() else ()
 
     def _count(self, query: Filter, content_only: bool) -> Pruned:
-        with self._opened() as snapshot:
+        with opened(self._address) as snapshot:
             # No deletion is younger: everything that matches counts.
             nothing = Deletion(id="~", timestamp=_found(snapshot, query).as_of, filter={}, content_only=content_only)
             changes = _Changes(nothing, query, _ids(snapshot, query))
@@ -81,25 +81,37 @@ class JsonPruner:
     def _delete(self, deletion: Deletion) -> Pruned:
         query = msgspec.structs.replace(deletion.query, id_below=deletion.id)
         options = self._address.options
-        with self._opened() as snapshot:
+        with opened(self._address) as snapshot:
             changes = _Changes(deletion, query, _ids(snapshot, query))
             if deletion.by_id:
                 deletion = msgspec.structs.replace(deletion, operation_ids=tuple(sorted(changes.ids)))
             keep_beside(self._path, deletion, file_mode=options.file_mode)
-            lines = changes.lines(snapshot)
-            text = _array(lines) if self._address.kind == "json" else (line + b"\n" for line in lines)
-            replace(self._path, text, file_mode=options.file_mode)
+            written(self._address, changes.lines(snapshot))
         return changes.counts
 
-    @contextmanager
-    def _opened(self) -> Iterator[Snapshot]:
-        if not self._path.exists():
-            raise StoreNotFoundError(f"there is no file {self._path}; nothing is deleted")
-        try:
-            with JsonFile(self._address).whole() as fd, os.fdopen(os.dup(fd), "rb") as file:
-                yield _snapshot(file)
-        except SinkUnavailable as error:
-            raise StoreError(str(error)) from error
+
+@contextmanager
+def opened(address: Address) -> Iterator[Snapshot]:
+    """Keep everybody else out of a file that is there, for a block.
+
+    Raises:
+        StoreNotFoundError: there is no file.
+        StoreError: it is no file of ours, or somebody holds its lock for too long.
+    """
+    if address.path is None or not address.path.exists():
+        raise StoreNotFoundError(f"there is no file {address.path}; nothing is deleted")
+    try:
+        with JsonFile(address).whole() as fd, os.fdopen(os.dup(fd), "rb") as file:
+            yield _snapshot(file)
+    except SinkUnavailable as error:
+        raise StoreError(str(error)) from error
+
+
+def written(address: Address, lines: Iterable[bytes]) -> None:
+    """Write these elements in the place of a file that is :func:`opened`."""
+    if address.path is not None:
+        text = _array(lines) if address.kind == "json" else (line + b"\n" for line in lines)
+        replace(address.path, text, file_mode=address.options.file_mode)
 
 
 def _snapshot(file: BinaryIO) -> Snapshot:

@@ -7,6 +7,8 @@ memory holds a short note for each operation that matches, and never the texts o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -23,11 +25,12 @@ from aicore_obs.model.operation import Derived, Operation
 from aicore_obs.model.record import Record
 from aicore_obs.model.usage import Usage
 from aicore_obs.protocols import Address
-from aicore_obs.stores.catalogue import EMPTY, KEY_CAP, catalogue_of, keys_of
+from aicore_obs.stores.catalogue import EMPTY, KEY_CAP, Catalogue, catalogue_of, keys_of
 from aicore_obs.stores.frame import ESCAPED, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
 from aicore_obs.stores.json_elements import JsonElements, Place, Snapshot
 from aicore_obs.stores.json_found import Found, Note, amount
 from aicore_obs.stores.matching import storable
+from aicore_obs.stores.said import spoken_of
 
 _decode_free = msgspec.json.decode
 # The mark of a newer version, as our own files have it.
@@ -54,7 +57,11 @@ class JsonReader:
         names = raw_columns(columns)
         with self._elements.snapshot() as snapshot:
             found = self._found(snapshot, query)
-            said_later: dict[str, Callable[[Note], Any]] = {"flags": found.flags, "scores": found.scores}
+            said_later: dict[str, Callable[[Note], Any]] = {
+                "flags": found.flags,
+                "scores": found.scores,
+                "said": partial(found.said, snapshot),
+            }
             notes = iter(found.notes)
             while batch := list(islice(notes, batch_rows)):
                 operations = [found.operation(snapshot, note) for note in batch]
@@ -104,6 +111,21 @@ class JsonReader:
             return {}
         found = self._elements.records(snapshot)
         return {one.id: place for place, one in found if isinstance(one, Operation) and one.replaces}
+
+    def catalogue(self) -> Catalogue:
+        self.schema()
+        return self._known_shape().catalogue
+
+    def said(self, until: datetime) -> Iterator[Record]:
+        later: set[str] = set()
+        said: list[Record] = []
+        with self._elements.snapshot() as snapshot:
+            for _, record in self._elements.records(snapshot):
+                if isinstance(record, Operation) and record.timestamp > until:
+                    later.add(record.id)
+                elif spoken_of(record):
+                    said.append(record)
+        return (record for record in said if not later.issuperset(spoken_of(record)))
 
     def _known_shape(self) -> Shape:
         return self._shape or Shape(EMPTY, read_text=self.read_text)
@@ -177,6 +199,11 @@ def _billing(operation: Operation) -> str | None:
     return None if billing == NO_BILLING else _json(billing)
 
 
+def _usage_raw(operation: Operation) -> str | None:
+    payload = msgspec.UNSET if operation.derived is None else operation.derived.usage_raw
+    return None if payload is msgspec.UNSET else bytes(payload).decode()
+
+
 def _of_error(name: str) -> Callable[[Operation], Any]:
     return lambda operation: None if operation.error is None else getattr(operation.error, name)
 
@@ -191,6 +218,7 @@ _COST_PARTS = {
     "cost_source": "source",
     "cost_reason": "reason",
     "price_id": "price_id",
+    "price_book": "book",
 }
 _GETTERS: dict[str, Callable[[Operation], Any]] = {
     **{name: _of_derived(f"usage.{name}") for name in Usage.__struct_fields__},
@@ -205,6 +233,8 @@ _GETTERS: dict[str, Callable[[Operation], Any]] = {
     "tags": lambda operation: _json(operation.tags),
     "labels": lambda operation: _json(operation.labels),
     "extras": _raw("extras"),
+    "odd": lambda operation: _json(operation.odd),
+    "usage_raw": _usage_raw,
     "request_body": _raw("completion_args"),
     "response_body": _raw("response"),
     "request_encoding": _encoding,

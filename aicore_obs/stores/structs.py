@@ -59,7 +59,8 @@ def _kind(key: str, types: frozenset[str]) -> str:
 
 def _one_by_one(texts: pl.Series, keys: _Keys) -> pl.Series:
     rows = [None if text is None else _object(text) for text in texts]
-    structs = pl.DataFrame([_column(key, keys, rows) for key in sorted(keys)]).to_struct(texts.name)
+    # By name, since a frame of a list gives a column without one a name of its own.
+    structs = pl.DataFrame({key: _column(key, keys, rows) for key in sorted(keys)}).to_struct(texts.name)
     return pl.select(pl.when(texts.is_not_null()).then(structs).alias(texts.name)).to_series()
 
 

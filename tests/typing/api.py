@@ -26,6 +26,7 @@ from aicore_obs import (
     LlmOperationMiddleware,
     Stats,
     StoreError,
+    archive,
     bind,
     configure,
     get_collector,
@@ -33,6 +34,7 @@ from aicore_obs import (
     read_statement,
     reconcile,
     reports,
+    scan,
     show,
     show_conversation,
     show_operation,
@@ -40,6 +42,7 @@ from aicore_obs import (
     suppress,
 )
 from aicore_obs.display.facts import Node, OperationFacts
+from aicore_obs.model.archive import Archived
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
 from aicore_obs.observer import observe, observer
@@ -61,6 +64,14 @@ def constructing() -> None:
     LlmOperationCollector(durability="forever")  # type: ignore[arg-type]
     LlmOperationCollector(colour="red")  # type: ignore[call-arg]
     LlmOperationCollector(project=5)  # type: ignore[arg-type]
+
+
+def archiving() -> None:
+    assert_type(archive("calls.db", before="90d", to="archive"), Archived)
+    archive(before=datetime.date(2026, 1, 1), to=Path("archive"), tell=lambda words, done: print(words, done))
+    assert_type(scan("calls.db", archive="archive", model="gpt-4o"), pl.LazyFrame)
+    reports.cost("calls.db", archive=Path("archive"), by="month")
+    archive("calls.db", to="archive")  # type: ignore[call-arg]
 
 
 def recording(collector: LlmOperationCollector) -> None:

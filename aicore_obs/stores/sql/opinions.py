@@ -1,15 +1,16 @@
-"""This module is where it is asked in SQL what people said of operations: flags and scores."""
+"""This module is where it is asked in SQL what was said of operations later: flags and scores, by whomever; costs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, select
+from sqlalchemy import ColumnElement, Select, Table, Text, cast, false, select, union_all
 
 from aicore_obs.model.filter import SCORE_RANGES, Filter
 from aicore_obs.stores.matching import storable
-from aicore_obs.stores.sql.tables import Tables
+from aicore_obs.stores.sql.tables import Tables, There
 from aicore_obs.stores.sql.words import Words
 
 
@@ -62,3 +63,41 @@ def scores_of(tables: Tables, words: Words) -> ColumnElement[Any]:
 def _held(tables: Tables, score: Any) -> Iterator[ColumnElement[bool]]:
     yield score.c.operation_id == tables.operations.c.id
     yield score.c.value.is_not(None)
+
+
+def said_of(tables: Tables, words: Words, *, there: There) -> ColumnElement[Any]:
+    """Return the records that speak of the statement's operation as JSON: a list of encodings and bodies, or null.
+
+    Of flags and scores the newest of each reason and name; of costs every revision.
+    """
+    record = tables.records.alias("record")
+    mine = [
+        select(table.c.record_id).where(table.c.operation_id == tables.operations.c.id).correlate(tables.operations)
+        for table in _speaking(tables, there)
+    ]
+    listed = words.objects({"encoding": record.c.encoding, "body": cast(record.c.body, Text())})
+    return select(listed).where(record.c.id.in_(union_all(*mine))).scalar_subquery()
+
+
+def select_said(tables: Tables, words: Words, until: datetime, *, there: There) -> Select[Any]:
+    """Return the SELECT of encodings and bodies of the records that speak of other operations than those after a time.
+
+    That is: of operations that are not here, or not from after ``until``.
+    """
+    operations, records = tables.operations, tables.records
+    not_after = operations.c.id.is_(None) | (operations.c.timestamp <= words.time(until))
+    spoken = [
+        select(table.c.record_id)
+        .select_from(table.outerjoin(operations, operations.c.id == table.c.operation_id))
+        .where(not_after)
+        for table in _speaking(tables, there)
+    ]
+    return select(records.c.encoding, cast(records.c.body, Text())).where(records.c.id.in_(union_all(*spoken)))
+
+
+def _speaking(tables: Tables, there: There) -> Iterator[Table]:
+    yield tables.flags
+    if there.costs:
+        yield tables.cost_revisions
+    if there.scores:
+        yield tables.scores

@@ -34,7 +34,9 @@ from aicore_obs.model.record import Record
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, raw_columns, raw_type, utf8
+from aicore_obs.stores.said import SAID, said_records
 from aicore_obs.stores.sql.engines import connect_arguments
+from aicore_obs.stores.sql.opinions import select_said
 from aicore_obs.stores.sql.query import (
     cost_sum_of,
     select_cost_sum,
@@ -54,7 +56,8 @@ CHUNKS_AHEAD = 2
 _SEPARATOR, _QUOTE = "\x1f", "\x1e"
 _CSV = {"format": "csv", "delimiter": _SEPARATOR, "quote": _QUOTE, "encoding": "UTF8"}
 _JSON_COLUMNS = frozenset({"tags", "labels", "extras", "cost_lines", "billing", "flags", "scores"})
-_BODIES = frozenset({"request_body", "response_body"})
+# Say by themselves whether they are escaped.
+_BODIES = frozenset({"request_body", "response_body", "said", *SAID})
 _DIALECT = PGDialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
 _WORDS = PostgresWords()
 _QUOTE_ALL = (
@@ -158,6 +161,17 @@ class PostgresReader:
             if not await has(connection, self._tables.records):
                 return []
             return cast("list[Any]", await connection.fetch(await _with_literals(connection, statement)))
+
+    def catalogue(self) -> Catalogue:
+        return self.shape().catalogue
+
+    def said(self, until: datetime) -> Iterator[Record]:
+        def statement(there: There) -> Select[Any]:
+            return select_said(self._tables, _WORDS, until, there=there)
+
+        with closing(self._raws(statement, SAID)) as raws:
+            for raw in raws:
+                yield from said_records(raw.iter_rows())
 
     async def _catalogue(self) -> Catalogue:
         async with self._snapshot() as connection:

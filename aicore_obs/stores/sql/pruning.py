@@ -6,27 +6,20 @@ may be stopped at any moment and done again.
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
-import asyncpg
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from aicore_obs.errors import AicoreObsError, StoreError, StoreNotFoundError
 from aicore_obs.model.deletion import Deletion, Pruned
 from aicore_obs.model.filter import Filter
 from aicore_obs.protocols import Address
 from aicore_obs.stores.sql.deletions import deletion_of
+from aicore_obs.stores.sql.opened import opened, space_of
 from aicore_obs.stores.sql.pruned_rows import PostgresSpeech, PrunedRows, Row, SqliteSpeech
-from aicore_obs.stores.sql.schema import Schema
-from aicore_obs.stores.sql.space import PostgresSpace, Space, SqliteSpace
-from aicore_obs.stores.sql.upkeep import engine_of
 
 # What one transaction deletes: tens of milliseconds.
 BATCH_ROWS = 500
@@ -42,11 +35,11 @@ class SqlPruner:
         self._address = address
         is_sqlite = address.kind == "sqlite"
         self._rows = PrunedRows(SqliteSpeech() if is_sqlite else PostgresSpeech(address.options.db_schema))
-        self._space: Space = SqliteSpace() if is_sqlite else PostgresSpace(address.options.db_schema)
+        self._space = space_of(address)
 
     async def count(self, query: Filter, *, content_only: bool) -> Pruned:
         """Return what would go; nothing is changed."""
-        async with self._connected(to_prune=True) as connection:
+        async with opened(self._address, self._rows.tables) as connection:
             found, at = _NOTHING, None
             while batch := await self._batch(connection, query, at, content_only):
                 async with connection.begin():
@@ -57,7 +50,7 @@ class SqlPruner:
     async def delete(self, deletion: Deletion, tell: Tell) -> Pruned:
         """Say what goes, and let it go."""
         query = msgspec.structs.replace(deletion.query, id_below=deletion.id, order="asc")
-        async with self._connected(to_prune=True) as connection:
+        async with opened(self._address, self._rows.tables) as connection:
             await self._say(connection, deletion)
             gone, at = _NOTHING, None
             while True:
@@ -79,23 +72,23 @@ class SqlPruner:
 
     async def oldest(self, query: Filter, rows: int, *, content_only: bool) -> Any | None:
         """Return the time of the last of the oldest rows that match, None when there is none."""
-        async with self._connected() as connection, connection.begin():
+        async with opened(self._address) as connection, connection.begin():
             batch = await connection.run_sync(self._rows.matching, query, None, content_only, rows)
             return batch[-1].when if batch else None
 
     async def used_bytes(self) -> int | None:
         """Return how much of the files holds something; None where the store does not tell."""
-        async with self._connected() as connection:
+        async with opened(self._address) as connection:
             return await self._space.used(connection)
 
     async def total_bytes(self) -> int | None:
         """Return the size of the store."""
-        async with self._connected() as connection:
+        async with opened(self._address) as connection:
             return await self._space.total(connection)
 
     async def give_back(self, *, all_of_it: bool) -> tuple[str, ...]:
         """Return freed space to the system, as far as that locks nobody out; ``all_of_it`` may. Returns notes."""
-        async with self._connected() as connection:
+        async with opened(self._address) as connection:
             return await self._space.give_back(connection, all_of_it=all_of_it)
 
     async def _batch(
@@ -110,37 +103,3 @@ class SqlPruner:
             older = [deletion_of(row) for row in await connection.run_sync(self._rows.deletions)]
             replaced = [one.id for one in older if deletion.replaces(one)]
             await connection.run_sync(self._rows.say, deletion, replaced)
-
-    @asynccontextmanager
-    async def _connected(self, *, to_prune: bool = False) -> AsyncIterator[AsyncConnection]:
-        address = self._address
-        if address.path is not None and not address.path.exists():
-            raise StoreNotFoundError(f"there is no database {address.path}; nothing is deleted")
-        with _translated(address.name):
-            engine = engine_of(address)
-            try:
-                if to_prune:
-                    await self._check_schema(Schema(engine, self._rows.tables))
-                async with engine.connect() as connection:
-                    await self._space.prepare(connection)
-                    yield connection
-            finally:
-                await engine.dispose()
-
-    async def _check_schema(self, schema: Schema) -> None:
-        if not await schema.version():
-            raise StoreNotFoundError(f"{self._address.name} has no tables of aicore-obs; nothing is deleted")
-        await schema.ensure(self._address.options.migrate)
-
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    try:
-        yield
-    except AicoreObsError:
-        # Some are an OSError too.
-        raise
-    except (sa.exc.SQLAlchemyError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        words = " ".join(str(cause).split()) or type(cause).__name__
-        raise StoreError(f"{name}: {words}; what went is gone, run it again for the rest") from error

@@ -33,7 +33,7 @@ from aicore_obs.stores.matching import storable
 from aicore_obs.stores.sql.conditions import Conditions
 from aicore_obs.stores.sql.costs import COLUMNS as COST_COLUMNS
 from aicore_obs.stores.sql.costs import Costs
-from aicore_obs.stores.sql.opinions import flagged, flags_of, scores_match, scores_of
+from aicore_obs.stores.sql.opinions import flagged, flags_of, said_of, scores_match, scores_of
 from aicore_obs.stores.sql.tables import EVERYTHING, Tables, There
 from aicore_obs.stores.sql.words import Words
 
@@ -66,6 +66,8 @@ def select_operations(
         found["flags"] = flags_of(tables, words)
     if "scores" in needed:
         found["scores"] = scores_of(tables, words) if there.scores else cast(null(), Text())
+    if "said" in needed:
+        found["said"] = said_of(tables, words, there=there)
     chosen = [(found[name] if name in found else operations.c[name]).label(name) for name in needed]
     statement = select(*chosen).select_from(source).where(*_conditions(tables, words, query, costs, there))
     return _limited(_ordered(statement, query, operations.c.timestamp, operations.c.id), query)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from aicore_obs.model.record import Record
 from aicore_obs.protocols import Address
 from aicore_obs.stores.catalogue import EMPTY, Catalogue, catalogue_of
 from aicore_obs.stores.frame import Raws, ReadText, Shape, ledger_frame, no_text, of_columns, raw_columns
+from aicore_obs.stores.said import SAID, said_records
 from aicore_obs.stores.sql import sqlite_files
+from aicore_obs.stores.sql.opinions import select_said
 from aicore_obs.stores.sql.query import (
     cost_sum_of,
     select_cost_sum,
@@ -123,6 +126,17 @@ class SqliteReader:
             statement = select_spans(self._tables, _WORDS, scope, value, limit=limit)
             with closing(execute(connection, statement)) as rows:
                 yield from spans_of(rows)
+
+    def catalogue(self) -> Catalogue:
+        return self.shape().catalogue
+
+    def said(self, until: datetime) -> Iterator[Record]:
+        def statement(there: There) -> Select[Any]:
+            return select_said(self._tables, _WORDS, until, there=there)
+
+        with closing(self._raws(statement, SAID, batch_rows=FETCH_ROWS)) as raws:
+            for raw in raws:
+                yield from said_records(raw.iter_rows())
 
     def _catalogue(self, connection: sqlite3.Connection) -> Catalogue:
         if not has(connection, self._tables.keys.name):
