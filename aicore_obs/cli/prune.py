@@ -122,7 +122,7 @@ def _answer(found: Pruned, *, as_json: bool) -> None:
     if not found.dry_run:
         for archive in found.archives:
             screen.say(f"Not touched: the archive {screen.plain(archive)}")
-        screen.say("Not touched: copies, exports, archives that others made, and backups of this store.")
+        screen.say("Not touched: copies, exports, archives and backups of this store.")
 
 
 def _rows(found: Pruned) -> Iterator[tuple[str, Any]]:

@@ -61,7 +61,8 @@ class Folding:
     def folded(self, frame: pl.DataFrame, said: Said) -> pl.DataFrame:
         """Return the rows of a file that match, with what is shown of them; ``said`` is what the store has to say."""
         if "records" in frame.columns:
-            folded = _Folded(frame, said)
+            # Without a question about opinions or earlier costs a file is right, but for what the store speaks of.
+            folded = _Folded(frame, said, all_rows=self.opinions or self._query.cost_as_of is not None)
             if "recorded_cost" in frame.columns:
                 frame = replaced(frame, folded.costs(self._query))
             if self.opinions:
@@ -84,17 +85,18 @@ class Folding:
 
 
 class _Folded:
-    """What is said of the operations of one frame."""
+    """What is said of the operations of one frame: of all, or of those only of which the store has something to say."""
 
-    def __init__(self, frame: pl.DataFrame, said: Said) -> None:
+    def __init__(self, frame: pl.DataFrame, said: Said, *, all_rows: bool) -> None:
         self._frame = frame
         self._ids: list[str] = frame["operation_id"].to_list()
         self._flags, self._scores = FoldedFlags(), FoldedScores()
         # Row → the revisions of its cost.
         self._revisions: dict[int, list[CostRevision]] = {}
         for index, (operation_id, text) in enumerate(zip(self._ids, frame["records"], strict=True)):
-            for record in (*records_in(text), *said.get(operation_id, ())):
-                self._add(index, record)
+            if all_rows or operation_id in said:
+                for record in (*records_in(text), *said.get(operation_id, ())):
+                    self._add(index, record)
 
     def _add(self, index: int, record: Record) -> None:
         if isinstance(record, Flag):
