@@ -67,11 +67,11 @@ def archive(
         tell=tell or (lambda _words, _done: None),
     )
     flush_writers_to(place)
-    reader, origin, pruner = plugins.reader(place), plugins.origin(place), plugins.pruner(place)
+    origin, pruner = plugins.origin(place), plugins.pruner(place)
 
     async def work() -> Archived:
         size = await pruner.total_bytes()
-        found: Archived = await plugins.load(_MOVED)(reader, origin, move)
+        found: Archived = await plugins.load(_MOVED)(lambda: plugins.reader(place), origin, move)
         notes = await pruner.give_back(all_of_it=False) if found.deleted else ()
         return msgspec.structs.replace(
             found, bytes_before=size, bytes_after=await pruner.total_bytes(), notes=(*found.notes, *notes)

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio.to_thread
 import msgspec
 
-from aicore_obs.errors import StoreDamagedError
+from aicore_obs.errors import StoreDamagedError, StoreNotFoundError
 from aicore_obs.model.archive import Archive, Given
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
@@ -48,6 +48,8 @@ class JsonOrigin:
         return gone
 
     def _archives(self) -> tuple[Archive, ...]:
+        if self._address.path is None or not self._address.path.exists():
+            raise StoreNotFoundError(f"there is no file {self._address.path}; nothing is archived")
         try:
             lines = self._beside.read_bytes().splitlines()
             return tuple(sorted((_line.decode(line) for line in lines), key=lambda one: one.id))

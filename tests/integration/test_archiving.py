@@ -74,6 +74,7 @@ def size_of(folder: Path) -> str:
     [
         (("calls.db", "--before", "soon", "--to", "old"), "before='soon'"),
         (("nowhere.db", "--before", "1d", "--to", "old"), "there is no database"),
+        (("nowhere.jsonl", "--before", "1d", "--to", "old"), "there is no file"),
     ],
 )
 def test_the_command_says_what_is_wrong(arguments: tuple[str, ...], complaint: str) -> None:
@@ -82,6 +83,7 @@ def test_the_command_says_what_is_wrong(arguments: tuple[str, ...], complaint: s
     answer = _run("archive", *arguments)
     assert (answer.exit_code, complaint in answer.stderr) == (2, True)
     assert not list(Path("old").glob("*.json"))
+    assert arguments[0] == "calls.db" or not Path("old").exists()
 
 
 def test_every_report_reads_both() -> None:

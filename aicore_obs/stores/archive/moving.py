@@ -46,18 +46,25 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     tell: Tell
 
 
-async def moved(reader: Reader, origin: Origin, move: Move) -> Archived:
-    """Move operations into an archive and return the receipt; see :func:`aicore_obs.archive`.
+async def moved(read: Callable[[], Reader], origin: Origin, move: Move) -> Archived:
+    """Move operations into an archive and return the receipt; ``read`` returns a new reader of the store.
+
+    See :func:`aicore_obs.archive`.
 
     Raises:
         ConfigurationError: the directory is the archive of another store, or none can be there.
         StoreError: somebody archives into it now, a file is not what was written, or the store says no.
     """
+    # Asked before the directory is made: where there is no store, there is none to be.
+    await origin.archives()
     with manifests.locked(move.to, file_mode=move.file_mode):
-        manifest = await _known(reader, origin, move)
+        manifest = await _known(origin, move)
         written.remove_strays(move.to, frozenset(file.path for file in manifest.files))
         run = _Run(move, manifest)
-        run.write(reader)
+        run.write(read())
+        # All keys of the store, so that frames of both have the columns that frames of the store had; and now, when
+        # the store has everything still that was written.
+        run.keep_keys(read())
         deleted = await origin.give(run.given(), lambda done: move.tell(DELETING, done))
     return Archived(
         store=move.store,
@@ -70,7 +77,7 @@ async def moved(reader: Reader, origin: Origin, move: Move) -> Archived:
     )
 
 
-async def _known(reader: Reader, origin: Origin, move: Move) -> Manifest:
+async def _known(origin: Origin, move: Move) -> Manifest:
     """Return the manifest, made where there is none, after the store was told of its archive."""
     location = str(move.to).encode("utf-8", "backslashreplace").decode()
     archives = await origin.archives()
@@ -91,11 +98,8 @@ async def _known(reader: Reader, origin: Origin, move: Move) -> Manifest:
         )
     )
     manifest = found or Manifest(id=archive_id, store=move.store)
-    if not isinstance(reader, Archivable):
-        raise ConfigurationError(f"{move.store}: this store cannot be archived")
-    # All keys of the store, so that frames of both have the columns that frames of the store had.
-    manifest = manifest.with_keys(reader.catalogue())
-    manifests.write(move.to, manifest, file_mode=move.file_mode)
+    if found is None:
+        manifests.write(move.to, manifest, file_mode=move.file_mode)
     return manifest
 
 
@@ -116,9 +120,18 @@ class _Run:
         frames = self._not_archived(reader.batches(query, ASKED, batch_rows=READ_ROWS))
         for month, rows in written.parts_of(frames):
             file = written.write(self._move.to, month, rows, self._move.before, file_mode=self._move.file_mode)
-            self._manifest = self._manifest.with_file(file)
-            manifests.write(self._move.to, self._manifest, file_mode=self._move.file_mode)
+            self._keep(self._manifest.with_file(file))
             self.new.append(file)
+
+    def keep_keys(self, reader: Reader) -> None:
+        """Keep the keys of labels and extras that the store has."""
+        if not isinstance(reader, Archivable):
+            raise ConfigurationError(f"{self._move.store}: this store cannot be archived")
+        self._keep(self._manifest.with_keys(reader.catalogue()))
+
+    def _keep(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        manifests.write(self._move.to, manifest, file_mode=self._move.file_mode)
 
     def _not_archived(self, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         earlier = self._manifest
