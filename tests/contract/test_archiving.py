@@ -19,6 +19,7 @@ from aicore_obs.model.cost import Cost
 from aicore_obs.model.operation import Operation
 from aicore_obs.model.record import Record
 from aicore_obs.protocols import Address
+from aicore_obs.stores.archive.files import Rows, verify
 from aicore_obs.stores.archive.manifest import locked, read
 from tests import records
 from tests.integration.test_copy import everything
@@ -175,6 +176,27 @@ def test_a_file_that_is_not_what_was_verified_deletes_nothing(place: Address, to
     with pytest.raises(StoreError):
         archive(place, before=CUT, to=to)
     assert records.read(place) == [(found[0].id,)]
+
+
+@pytest.mark.parametrize("place", ["jsonl"], indirect=True)
+def test_a_file_is_compared_with_what_was_given(place: Address, to: Path) -> None:
+    """One row less, or another value in one, is another count or another checksum; order is nothing."""
+    found = old(*(records.operation(seq=number) for number in range(3)))
+    records.write(place, found)
+    archive(place, before=CUT, to=to)
+    path = to / read(to).files[0].path
+    frame = pl.read_parquet(path)
+
+    def given(rows: pl.DataFrame) -> Rows:
+        reckoned = Rows()
+        for part in rows.iter_slices(2):
+            reckoned.add(part)
+        return reckoned
+
+    verify(path, given(frame.reverse()))
+    for other in (frame[:2], frame.with_columns(seq=pl.Series([0, 1, 3])), frame.with_columns(model=pl.lit(""))):
+        with pytest.raises(StoreError, match="nothing was deleted"):
+            verify(path, given(other))
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
