@@ -128,3 +128,11 @@ def test_collecting_flushes(tmp_path: Path) -> None:
     write_sqlite(tmp_path / "a.db", RECORDS)
     assert lazy.collect().height == 30
     assert len(calls) == 2
+
+
+def test_a_key_without_a_name_is_a_field_without_one(tmp_path: Path) -> None:
+    """JSON allows it; the lazy frame's schema and its rows agree."""
+    place = write_sqlite(tmp_path / "a.db", [operation(0, extras={"": [1], "n": 1}), operation(1, extras={"": None})])
+    frame = scan(place, {}).select("extras").collect()
+    assert frame.schema["extras"] == pl.Struct({"": pl.String(), "n": pl.Int64()})
+    assert frame["extras"].struct.field("").to_list() == ["[1]", None]
