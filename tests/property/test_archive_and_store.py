@@ -57,7 +57,7 @@ cuts_of_one = st.lists(seconds.map(lambda when: when + timedelta(seconds=1)), mi
 
 
 # Few, since each makes two stores and archives three times; hundreds were tried by hand.
-few = settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+few = settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @few
