@@ -28,6 +28,8 @@ _ORDINARY = {
     "quality": frozenset({"auto", ""}),
 }  # fmt: skip
 _TIERS = {"reserved": "provisioned", "provisioned_throughput": "provisioned"}
+# The api of operations that others tell of in words of their own → whose description reads those.
+_TOLD_BY = {"span.attributes": "otel"}
 # The region in the name of a host, such as ``us-east5-aiplatform.googleapis.com``.
 _REGION = re.compile(r"^(?:https?://)?(?:bedrock-runtime\.)?([a-z]+-[a-z0-9-]*[0-9])[.-](?:aiplatform|amazonaws)\.")
 # An interface of batches, not one that takes several at once (``batchEmbedContents``).
@@ -93,6 +95,7 @@ def _read_response(
     else:
         raw = bytes(operation.response)
     facts = _NO_RESPONSE
+    named = described(_TOLD_BY.get(operation.api or "")) or named
     if named is not None:
         facts = named.read_response(raw, request)
         if facts.usage != NO_USAGE:

@@ -1,8 +1,7 @@
 """This module is where OTLP/JSON is described: the spans of a tracer, of which calls of models become operations.
 
 Source: opentelemetry-proto 1.9 (``ExportTraceServiceRequest`` as JSON: hexadecimal ids, 64-bit numbers as text), and
-for the attributes :mod:`aicore_obs.shapes.spans`. An agent's or a workflow's span repeats the usage of the calls
-inside it, so that it becomes a span and never an operation.
+for the attributes :mod:`aicore_obs.importing.spanned`. What is no call of a model becomes a span, never an operation.
 """
 
 from __future__ import annotations
@@ -14,25 +13,13 @@ from typing import Any
 import msgspec
 
 from aicore_obs.capture.redaction import without_secrets
-from aicore_obs.descriptions import canonical
-from aicore_obs.importing.made import BadRow, Call, operation, text, unpacked
+from aicore_obs.importing import spanned
+from aicore_obs.importing.made import BadRow, Call, operation, text
 from aicore_obs.model.events import Span
 from aicore_obs.model.ids import from_microseconds, id_from
 from aicore_obs.model.record import FIRST_VERSION, ErrorInfo, Record
 
 name = "otlp"
-# What a call of a model is called by each convention → the type of its operation.
-_CALLS = {"chat": "completion", "text_completion": "completion", "generate_content": "completion",
-          "completion": "completion", "LLM": "completion", "embeddings": "embedding", "embedding": "embedding",
-          "EMBEDDING": "embedding", "rerank": "rerank", "RERANKER": "rerank"}  # fmt: skip
-_KINDS = ("gen_ai.operation.name", "llm.request.type", "openinference.span.kind")
-_PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
-_MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "gen_ai.response.model")
-_MESSAGES = ("gen_ai.input.messages", "input.value")
-_SESSIONS = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
-_USERS = ("user.id", "enduser.id", "traceloop.association.properties.user_id")
-_AGENTS = ("gen_ai.agent.id", "gen_ai.agent.name", "agent.name")
-_PARAMETERS = {"temperature": "gen_ai.request.temperature", "max_tokens": "gen_ai.request.max_tokens"}
 _FAILED = (2, "STATUS_CODE_ERROR")
 
 
@@ -60,10 +47,10 @@ def records(row: Mapping[str, Any], tz: tzinfo) -> Iterator[Record]:  # noqa: AR
     call = Call(
         source=(name, f"{ids['trace_id']}/{ids['span_id']}"),
         when=start,
-        operation_type=_type_of(given) or "",
-        request=_request(given),
-        response=given,
-        provider=_provider(given),
+        operation_type=spanned.type_of(given) or "",
+        request=spanned.request_of(given),
+        response=spanned.answer_of(given),
+        provider=spanned.provider_of(given),
         described="otel",
         latency_ms=_duration(row, start),
         options=_options(row, given),
@@ -89,29 +76,14 @@ def _span(row: Mapping[str, Any], call: Call, given: Mapping[str, Any]) -> Span:
     )
 
 
-def _type_of(given: Mapping[str, Any]) -> str | None:
-    """Return the type of the operation that a span is, None when it is none."""
-    kind = _first(given, _KINDS)
-    if kind is not None:
-        return _CALLS.get(kind)
-    return "completion" if _first(given, _MODELS) and any(".usage." in one for one in given) else None
-
-
-def _request(given: Mapping[str, Any]) -> dict[str, Any]:
-    found = {"model": _first(given, _MODELS), **{key: given.get(one) for key, one in _PARAMETERS.items()}}
-    found["messages"] = unpacked(next((given[one] for one in _MESSAGES if one in given), None))
-    return {key: value for key, value in found.items() if value is not None}
-
-
 def _options(row: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     extras = {"span_name": row.get("name"), "resource": row.get("resource")}
     return {
-        "session_id": _first(given, _SESSIONS),
-        "user_id": _first(given, _USERS),
-        "agent_id": _first(given, _AGENTS),
-        "api": "span.attributes",
+        **spanned.scopes_of(given),
+        "api": spanned.API,
         "extras": {key: value for key, value in extras.items() if value},
         "error": _error(row, given),
+        "time_to_first_token_ms": _first_token(row, given),
     }
 
 
@@ -119,27 +91,18 @@ def _error(row: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str | 
     status = _object(row.get("status"))
     if status.get("code") not in _FAILED:
         return None
-    events = (_attributes(one.get("attributes")) for one in _list(row.get("events")) if one.get("name") == "exception")
-    told = next(events, {})
-    return {
-        "type": text(told.get("exception.type")) or text(given.get("error.type")),
-        "message": text(told.get("exception.message")) or text(status.get("message")),
-        "stack": text(told.get("exception.stacktrace")),
-    }
+    events = ((str(one.get("name")), _attributes(one.get("attributes"))) for one in _list(row.get("events")))
+    return spanned.error_of(given, status.get("message"), events)
 
 
-def _provider(given: Mapping[str, Any]) -> str:
-    """Return who answered by the name that we have for it, so that one filter finds all of them."""
-    told = _first(given, _PROVIDERS)
-    return "otel" if told is None else canonical(told)
+def _first_token(row: Mapping[str, Any], given: Mapping[str, Any]) -> float | None:
+    times = ((str(one.get("name")), _whole(one.get("timeUnixNano"))) for one in _list(row.get("events")))
+    events = [(name, when) for name, when in times if isinstance(when, int)]
+    return spanned.first_token_ms(given, _whole(row.get("startTimeUnixNano")), events)
 
 
 def _project(row: Mapping[str, Any]) -> str | None:
     return text(_object(row.get("resource")).get("service.name"))
-
-
-def _first(given: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    return next((given[one] for one in names if text(given.get(one))), None)
 
 
 def _duration(row: Mapping[str, Any], start: datetime) -> float | None:

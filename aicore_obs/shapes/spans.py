@@ -8,6 +8,7 @@ numbers disagree (langfuse/langfuse issue 12306): where the cache is more than t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,7 @@ from aicore_obs.shapes.body import Members, joined, text_of, word
 _NAMES: dict[str, tuple[str, ...]] = {
     "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
     "model": ("gen_ai.response.model", "llm.response.model_name", "gen_ai.request.model", "llm.model_name",
-              "llm.request.model_name"),
+              "llm.request.model_name", "embedding.model_name"),
     "id": ("gen_ai.response.id", "llm.response.id"),
     "kind": ("gen_ai.operation.name", "llm.request.type", "openinference.span.kind"),
     "tier": ("openai.response.service_tier", "gen_ai.openai.response.service_tier"),
@@ -50,7 +51,11 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "input_cost": ("llm.cost.prompt",),
     "output_cost": ("llm.cost.completion",),
     "messages": ("gen_ai.output.messages",),
-    "text": ("gen_ai.completion.0.content", "llm.output_messages.0.message.content"),
+    "text": ("gen_ai.completion.0.content", "llm.output_messages.0.message.content",
+             "llm.output_messages.0.message.contents.0.message_content.text"),
+    # Where it is the body of an SDK's answer, as OpenInference keeps it, that has the id.
+    "body": ("output.value",),
+    "finish_reason": ("gen_ai.response.finish_reasons", "llm.finish_reason"),
 }  # fmt: skip
 _COUNTS = tuple(name for name in _NAMES if name in Usage.__struct_fields__)
 # Kinds of calls that put nothing out.
@@ -59,6 +64,10 @@ _SILENT = ("embeddings", "embedding", "EMBEDDING", "rerank", "RERANKER")
 
 class _Span(msgspec.Struct):
     attributes: Payload = msgspec.UNSET
+
+
+class _Body(msgspec.Struct):
+    id: Any = None
 
 
 class _Attribute(msgspec.Struct):
@@ -81,6 +90,7 @@ class _Part(msgspec.Struct):
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _value = msgspec.json.Decoder()
 _span = Members(_Span)
+_body = Members(_Body)
 _attributes = Members(_Attribute)
 _messages = Members(_Message)
 _parts = Members(_Part)
@@ -105,7 +115,7 @@ class Spans(msgspec.Struct, frozen=True):
         tier = word(_found(given, "tier"))
         return ResponseFacts(
             model=model,
-            id=word(_found(given, "id")),
+            id=response_id(given),
             finish_reason=_finish_reason(given),
             usage=_inclusive(Usage(**counts)) if counts else NO_USAGE,
             usage_raw=_raw(given) if counts else msgspec.UNSET,
@@ -129,6 +139,16 @@ class Spans(msgspec.Struct, frozen=True):
 SHAPE = Spans()
 
 
+def response_id(given: Mapping[str, Any]) -> str | None:
+    """Return the provider's id of the answer, by the attributes of a span as plain values; None where it has none."""
+    told = word(_found(given, "id"))
+    body = word(_found(given, "body"))
+    if told is not None or body is None or not body.startswith("{"):
+        return told
+    found = _body.of(body.encode(errors="replace"))
+    return None if found is None else word(found.id)
+
+
 def _given(raw: bytes) -> dict[str, Any]:
     """Return the attributes that are looked at, by name."""
     if b"gen_ai." not in raw and b"llm." not in raw:
@@ -144,8 +164,7 @@ def _given(raw: bytes) -> dict[str, Any]:
     return {name: value for name, given in members.items() if name in _KNOWN and (value := _plain(given)) is not None}
 
 
-_FINISH = "gen_ai.response.finish_reasons"
-_KNOWN = frozenset(name for names in _NAMES.values() for name in names) | {_FINISH}
+_KNOWN = frozenset(name for names in _NAMES.values() for name in names)
 
 
 def _plain(raw: msgspec.Raw) -> Any:
@@ -165,7 +184,7 @@ def _plain(raw: msgspec.Raw) -> Any:
 _MOST_DIGITS = 20
 
 
-def _found(given: dict[str, Any], wanted: str) -> Any:
+def _found(given: Mapping[str, Any], wanted: str) -> Any:
     return next((given[name] for name in _NAMES[wanted] if name in given), None)
 
 
@@ -204,7 +223,7 @@ def _amount(value: Any) -> Decimal | None:
 
 
 def _finish_reason(given: dict[str, Any]) -> str | None:
-    value = given.get(_FINISH)
+    value = _found(given, "finish_reason")
     if isinstance(value, list):
         return next((one for one in value if isinstance(one, str)), None)
     return word(value)
