@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aicore_obs.model.budget import Budget as Budget
     from aicore_obs.observer.patching import instrument as instrument
     from aicore_obs.observer.patching import register_provider as register_provider
+    from aicore_obs.observer.patching import instrument_opentelemetry as instrument_opentelemetry
     from aicore_obs.observer.patching import uninstrument as uninstrument
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
     from aicore_obs.pipeline.stats import Stats as Stats
@@ -68,6 +69,7 @@ _HOMES = {
     "get_collector": "default",
     "import_records": "exchange",
     "instrument": "observer.patching",
+    "instrument_opentelemetry": "observer.patching",
     "prune": "pruning",
     "read_statement": "reconciliation",
     "reconcile": "reconciliation",
@@ -104,6 +106,7 @@ __all__ = [
     "get_collector",
     "import_records",
     "instrument",
+    "instrument_opentelemetry",
     "prune",
     "read_statement",
     "reconcile",

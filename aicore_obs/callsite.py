@@ -59,6 +59,23 @@ def defined_at(function: Callable[..., Any]) -> CallSite | None:
     return CallSite(code.co_filename, code.co_firstlineno, getattr(function, "__qualname__", code.co_name))
 
 
+def is_in(package: str, *, above: str = "") -> bool:
+    """Return whether a function of a package is among the callers, as far as one looks.
+
+    Functions of the module ``above`` do not count.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as above
+    beginning = package + "."
+    for _ in range(_MAX_FRAMES):
+        if frame is None:
+            return False
+        name = str(frame.f_globals.get("__name__", ""))
+        if (name == package or name.startswith(beginning)) and name not in (above, __name__, attempt.__module__):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _site(frame: FrameType) -> CallSite:
     code = frame.f_code
     return CallSite(code.co_filename, frame.f_lineno, code.co_qualname)

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import wrapt
 
-from aicore_obs import context
+from aicore_obs import context, plugins
 from aicore_obs.default import get_collector
 from aicore_obs.descriptions import described, register, registry
+from aicore_obs.errors import MissingExtraError
 from aicore_obs.guard import attempt, log_window
 from aicore_obs.observer import sessions
 from aicore_obs.observer.streams import cover_async_generator, cover_carrier, cover_generator, inside, uncover_classes
@@ -27,6 +28,13 @@ from aicore_obs.observer.watch import Watch, read_body
 from aicore_obs.pipeline.forks import ForkLock
 from aicore_obs.protocols import Hook, Provider
 from aicore_obs.settings import from_environment
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+
+# Knows OpenTelemetry's SDK, and is loaded by those who have it.
+_SPANS = "aicore_obs.observer.otel"
 
 
 class _Patch(msgspec.Struct, frozen=True):
@@ -72,8 +80,32 @@ def instrument() -> list[str]:
     return sorted({hook.package for _, hook in _hooks() if attempt(find_spec, hook.package).value is not None})
 
 
+def instrument_opentelemetry(tracer_provider: TracerProvider | None = None) -> None:
+    """Record the finished spans of a tracer provider, by default the global one, that are calls of models.
+
+    Spans of OpenTelemetry's GenAI conventions, of OpenLLMetry and of OpenInference are read, and all others passed
+    over. A call that an instrumented SDK has recorded is not recorded again. Harmless twice; :func:`uninstrument` takes
+    it back. Does nothing where ``AICORE_OBS_ENABLED=0``.
+
+    Raises:
+        MissingExtraError: opentelemetry-sdk is not installed; the message is the command.
+        ConfigurationError: the provider makes no spans, or there can be no default collector.
+    """
+    if from_environment().enabled:
+        _owner_of_spans().listen(tracer_provider)
+
+
+def _owner_of_spans() -> Any:
+    try:
+        return plugins.load(_SPANS)
+    except ImportError as error:
+        raise MissingExtraError("spans need OpenTelemetry's SDK: pip install 'aicore-obs[otel]'") from error
+
+
 def uninstrument() -> None:
-    """Give every SDK its own functions back."""
+    """Give every SDK its own functions back, and listen to nobody."""
+    if _SPANS in sys.modules:
+        _owner_of_spans().rest()
     with _state.lock.here:
         _state.is_on = _state.is_always = False
         for patch in _state.patches.values():

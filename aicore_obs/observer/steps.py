@@ -17,7 +17,7 @@ from aicore_obs.capture.steps import Step
 from aicore_obs.default import get_collector
 from aicore_obs.guard import attempt, log_window
 from aicore_obs.model.ids import new_id, utc_now
-from aicore_obs.observer import sessions, tracing
+from aicore_obs.observer import outers, sessions, tracing
 from aicore_obs.observer.enhancing import Enhancing
 from aicore_obs.observer.events import function_event
 
@@ -50,7 +50,7 @@ class FollowedStep:
         # Taken now: where garbage is collected, nothing may be asked that takes a lock.
         self._collector = get_collector()
         self._arguments = _arguments(observed, args, kwargs) if observed.capture_args else None
-        self._context = sessions.context_of(session, **tracing.span_ids())
+        self._context = sessions.context_of(session, **tracing.span_ids(outers.around()))
         self._token: Token[context.Context] | None = None
         self._items: list[Any] = []
         self._item_count: int | None = None

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from aicore_obs import context
+from aicore_obs.observer.outers import Outer, nearest
 
 _HEADER = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
@@ -28,9 +29,12 @@ def new_trace_id() -> str:
     return os.urandom(16).hex()
 
 
-def span_ids() -> dict[str, Any]:
-    """Return the ids of a span that begins here: its own, its trace's, its parent's."""
+def span_ids(around: tuple[Outer, ...] = ()) -> dict[str, Any]:
+    """Return the ids of a span that begins here: its own, its trace's, its parent's; ``around`` is what is outside."""
     now = context.current()
+    outer = nearest(around) if around else None
+    if outer is not None:
+        return {"trace_id": outer.trace_id, "span_id": new_span_id(), "parent_id": outer.inside_id}
     return {"trace_id": now.trace_id or new_trace_id(), "span_id": new_span_id(), "parent_id": now.span_id}
 
 

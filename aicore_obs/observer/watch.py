@@ -15,7 +15,7 @@ from aicore_obs.default import get_collector
 from aicore_obs.descriptions import server_of
 from aicore_obs.guard import attempt, log_window
 from aicore_obs.model.ids import utc_now
-from aicore_obs.observer import sessions, tracing
+from aicore_obs.observer import outers, sessions, tracing
 from aicore_obs.pipeline import late
 from aicore_obs.protocols import Asked, Hook
 
@@ -29,13 +29,15 @@ class Watch:
     def __init__(self, hook: Hook, provider: str, asked: Asked) -> None:
         self.hook = hook
         self._asked = asked
+        around = outers.around()
         server = server_of(asked.base_url) if asked.base_url is not None else None
         at_host = server.provider if server is not None else None
-        self._provider = at_host.name if at_host is not None else asked.provider or provider
+        told = next((one.provider for one in around if one.provider is not None), asked.provider or provider)
+        self._provider = at_host.name if at_host is not None else told
         where = {"base_url": asked.base_url} if asked.base_url is not None else {}
         self._request = snapshot({**asked.request, **where})
         self._session = sessions.current()
-        self._context = sessions.context_of(self._session, **tracing.span_ids())
+        self._context = sessions.context_of(self._session, **tracing.span_ids(around))
         self._site = call_site(outside=hook.package.partition(".")[0])
         # Taken now: where garbage is collected, nothing may be asked that takes a lock.
         self._collector = get_collector()
@@ -45,6 +47,9 @@ class Watch:
         self._started_at = utc_now()
         self._started = time.perf_counter()
         self._first: float | None = None
+        # From now on there will be a record, and what is around makes none.
+        for one in around:
+            one.cover(asked.operation_type)
 
     def first_token(self) -> None:
         """Say that the first token has come; only the first call counts."""
@@ -83,6 +88,8 @@ class Watch:
     def _record(
         self, response: Any, error: BaseException | None, stream: dict[str, Any], now: float, is_late: bool
     ) -> None:
+        if self._is_known(response, now):
+            return
         collector = self._collector if is_late or not self._collector.is_closed else get_collector()
         extras = {"callsite": self._site, "stream_chunks": stream.get("stream_chunks")}
         token = context.enter(self._context)
@@ -106,6 +113,30 @@ class Watch:
             context.leave(token)
         if captured is not None:
             sessions.keep(self._session, captured.line)
+
+    def _is_known(self, response: Any, now: float) -> bool:
+        """Return whether a listener outside, which did not know of us, has recorded the answer already."""
+        answer_id = _answer_id(response) if outers.LISTENERS else None
+        if answer_id is None:
+            return False
+        begin = self._started_at.timestamp()
+        return outers.answers.is_known(answer_id, "sdk", begin, begin + now - self._started)
+
+
+def _answer_id(response: Any) -> str | None:
+    """Return the provider's id of an answer, where it stands where most have it: at the top, or an event's top."""
+    for one in response[:2] if isinstance(response, list) else (response,):
+        for name in _IDS:
+            found = one.get(name) if isinstance(one, dict) else getattr(one, name, None)
+            if isinstance(found, str):
+                return found
+            if isinstance(found, dict) and isinstance(found.get("id"), str):
+                return str(found["id"])
+    return None
+
+
+# In a stream of Anthropic's the first event has the message, in one of OpenAI's Responses the response.
+_IDS = ("id", "response_id", "responseId", "message", "response")
 
 
 def state_of(error: BaseException) -> str:
