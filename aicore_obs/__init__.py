@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from aicore_obs.exchange import import_records as import_records
     from aicore_obs.model.budget import Budget as Budget
     from aicore_obs.observer.patching import instrument as instrument
-    from aicore_obs.observer.patching import register_provider as register_provider
     from aicore_obs.observer.patching import instrument_opentelemetry as instrument_opentelemetry
+    from aicore_obs.observer.patching import register_provider as register_provider
     from aicore_obs.observer.patching import uninstrument as uninstrument
     from aicore_obs.pipeline.stats import FlushResult as FlushResult
     from aicore_obs.pipeline.stats import Stats as Stats

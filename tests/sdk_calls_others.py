@@ -9,10 +9,11 @@ from typing import Any
 import boto3
 import cohere
 import ollama
+import together
 from mistralai.client import Mistral
 
 from tests.model_server import ModelServer
-from tests.sdk_calls import MESSAGES, caught, seen
+from tests.sdk_calls import CHAT, MESSAGES, caught, seen
 
 # -- Mistral, Cohere, Ollama -------------------------------------------------------------------------------------------
 
@@ -109,3 +110,50 @@ def invoke_model(server: ModelServer) -> Any:
 def converse_error(server: ModelServer) -> Any:
     with contextlib.closing(bedrock_client(server)) as client:
         return caught(lambda: client.converse(modelId="fail", messages=[]))
+
+
+# -- Together, Fireworks -----------------------------------------------------------------------------------------------
+
+
+def together_chat(server: ModelServer) -> Any:
+    with together.Together(api_key="none", base_url=server.url, max_retries=0) as client:
+        return seen(client.chat.completions.create(**CHAT))
+
+
+def together_stream(server: ModelServer) -> Any:
+    with together.Together(api_key="none", base_url=server.url, max_retries=0) as client:
+        stream = client.chat.completions.create(**CHAT, stream=True)
+        return type(stream), seen(list(stream))
+
+
+def together_error(server: ModelServer) -> Any:
+    with together.Together(api_key="none", base_url=server.url, max_retries=0) as client:
+        return caught(lambda: client.chat.completions.create(**{**CHAT, "model": "fail"}))
+
+
+async def atogether_stream(server: ModelServer) -> Any:
+    async with together.AsyncTogether(api_key="none", base_url=server.url, max_retries=0) as client:
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        return type(stream), seen([chunk async for chunk in stream])
+
+
+def fireworks_chat(server: ModelServer) -> Any:
+    import fireworks
+
+    with fireworks.Fireworks(api_key="none", base_url=server.url, max_retries=0) as client:
+        return seen(client.chat.completions.create(**CHAT))
+
+
+def fireworks_stream(server: ModelServer) -> Any:
+    import fireworks
+
+    with fireworks.Fireworks(api_key="none", base_url=server.url, max_retries=0) as client:
+        stream = client.chat.completions.create(**CHAT, stream=True)
+        return type(stream), seen(list(stream))
+
+
+async def afireworks_chat(server: ModelServer) -> Any:
+    import fireworks
+
+    async with fireworks.AsyncFireworks(api_key="none", base_url=server.url, max_retries=0) as client:
+        return seen(await client.chat.completions.create(**CHAT))

@@ -196,9 +196,9 @@ def _record(span: ReadableSpan, begun: _OpenSpan, kind: str, given: dict[str, An
     start_ns = span.start_time or 0
     parent = None if span.parent is None else f"{span.parent.span_id:016x}"
     now = sessions.context_of(begun.session, trace_id=begun.trace_id, span_id=begun.inside_id, parent_id=parent)
-    scopes = spanned.scopes_of(given)
+    scopes: dict[str, Any] = {name: value for name, value in spanned.scopes_of(given).items() if value is not None}
     if begun.session is not None:
-        scopes.pop("session_id")
+        scopes.pop("session_id", None)
     is_late = is_in("aicore_obs", above=__name__)
     collector = begun.collector if is_late or not begun.collector.is_closed else get_collector()
     token = context.enter(now)
@@ -217,7 +217,7 @@ def _record(span: ReadableSpan, begun: _OpenSpan, kind: str, given: dict[str, An
             time_to_first_token_ms=spanned.first_token_ms(
                 given, start_ns, ((event.name, event.timestamp) for event in span.events)
             ),
-            **{name: value for name, value in scopes.items() if value is not None},
+            **scopes,
         )
     finally:
         context.leave(token)

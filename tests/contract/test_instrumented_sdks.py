@@ -10,6 +10,7 @@ import gc
 import inspect
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -132,7 +133,18 @@ SHAPES: list[tuple[Any, Kept | None]] = [
     (media.ollama_embed, Kept("ollama", "embed", 1)),
     (media.ollama_aerror, Kept("ollama", "chat", None, None, "ResponseError")),
     (media.invoke_stream, Kept("bedrock", "invoke_model_with_response_stream", 13, "complete")),
+    (others.together_chat, Kept("together", CHAT, 13)),
+    (others.together_stream, Kept("together", CHAT, None, "complete")),
+    (others.together_error, Kept("together", CHAT, None, error="BadRequestError")),
+    (others.atogether_stream, Kept("together", CHAT, None, "complete")),
 ]
+if find_spec("fireworks"):
+    # Not among the packages of `dev`: it brings aiohttp, by which google-genai would make its calls here.
+    SHAPES += [
+        (others.fireworks_chat, Kept("fireworks", CHAT, 13)),
+        (others.fireworks_stream, Kept("fireworks", CHAT, None, "complete")),
+        (others.afireworks_chat, Kept("fireworks", CHAT, 13)),
+    ]
 
 
 @pytest.fixture(scope="module")
