@@ -30,7 +30,8 @@ _APIS = {
     "videos": ("videos.create", "video"),
     "rerank": ("rerank.create", "rerank"),
 }
-_IN_FRONT = re.compile(r"^/?(?:openai/)?(?:v\d+/)?(?:deployments/[^/]+/)?")
+# Fireworks asks for whole URLs where no base URL was given.
+_IN_FRONT = re.compile(r"^(?:https://[^/]+/inference)?/?(?:openai/)?(?:v\d+/)?(?:deployments/[^/]+/)?")
 # Part of a client's name → who answers it, also through a gateway that has another host.
 _CLOUDS = {"Azure": "azure", "Foundry": "azure", "Bedrock": "bedrock", "Vertex": "vertex"}
 # Marks of parameters that were not given.

@@ -293,6 +293,30 @@ def test_the_host_says_who_answers(server: ModelServer) -> None:
         assert Watch(hook, "openai", asked)._provider == provider
 
 
+@pytest.mark.parametrize(
+    ("url", "api"),
+    [
+        ("/chat/completions", CHAT),
+        ("/v1/chat/completions", CHAT),
+        ("/openai/v1/chat/completions", CHAT),
+        ("https://api.fireworks.ai/inference/v1/chat/completions", CHAT),
+        ("/deployments/mine/chat/completions?api-version=1", CHAT),
+        ("/files", None),
+    ],
+)
+def test_the_path_says_which_call_it_is(url: str, api: str | None) -> None:
+    """Each SDK of this make writes the path in its own way; Fireworks' has whole URLs by default."""
+    import openai
+    from openai._models import FinalRequestOptions
+
+    from aicore_obs.sdks import stainless
+
+    with openai.OpenAI(api_key="sk-none") as client:
+        options = FinalRequestOptions(method="post", url=url, json_data={"model": "m"})
+        asked = stainless.read_call(client, (), {"options": options})
+    assert (None if asked is None else asked.api) == api
+
+
 def test_an_abandoned_stream_is_recorded(server: ModelServer, recorded: Recorded) -> None:
     """A stream that is dropped, never read at all or after a chunk, leaves a record with what had come."""
     aicore_obs.instrument()
