@@ -77,7 +77,7 @@ def make_all():
             client.embeddings.create(model="text-embedding-3-small", input=["a", "b"])
         asyncio.run(ask(url))
 
-aicore_obs.configure(db_url="sqlite:///calls.db")
+aicore_obs.configure("calls.jsonl")
 provider = TracerProvider()
 aicore_obs.instrument()
 aicore_obs.instrument_opentelemetry(provider)
@@ -100,7 +100,7 @@ def test_real_tracers(package: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, package]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    frame = aicore_obs.LlmOperationCollector.polars_from_db(f"sqlite:///{tmp_path}/calls.db", order="asc")
+    frame = aicore_obs.LlmOperationCollector.polars_from_file(tmp_path / "calls.jsonl", order="asc")
     assert frame.height == 2 * len(MADE)
     watched, spans = frame.head(len(MADE)), frame.tail(len(MADE))
     assert "span.attributes" not in set(watched["api"])
