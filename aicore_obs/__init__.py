@@ -113,11 +113,11 @@ __all__ = [
     "recost",
     "register_provider",
     "reports",
+    "scan",
     "show",
     "show_conversation",
     "show_operation",
     "show_trace",
-    "scan",
     "suppress",
     "uninstrument",
 ]
