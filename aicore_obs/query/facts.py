@@ -40,7 +40,7 @@ from aicore_obs.shapes.messages import read_messages
 # More operations than anybody reads at once, with their texts and without.
 MOST_TURNS = 500
 MOST_STEPS = 5_000
-_ALSO = ("extras_json", "labels_json", "flags", "scores")
+_ALSO = ("extras_json", "labels_json", "flags_json", "scores_json")
 _WHOLE = (*(name for name in FRAME_COLUMNS if name not in ("labels", "extras")), *_ALSO)
 _IN_A_TREE = (
     *("operation_id", "timestamp", "api", "operation_type", "model", "status", "error_type", "error_message"),
@@ -161,8 +161,8 @@ def operation_of(row: Row) -> OperationFacts:
         scopes={name: row[name] for name in _SCOPES if row[name] is not None},
         labels=_object(row["labels_json"]),
         tags=tuple(row["tags"] or ()),
-        flags=tuple(sorted({one["reason"] for one in _json(row["flags"]) or ()})),
-        scores={one["name"]: _json(one["value"]) for one in _listed(row["scores"])},
+        flags=tuple(sorted({one["reason"] for one in _json(row["flags_json"]) or ()})),
+        scores={one["name"]: _json(one["value"]) for one in _listed(row["scores_json"])},
         extras=_object(row["extras_json"]),
     )
 
