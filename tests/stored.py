@@ -185,7 +185,7 @@ def _operation_row(one: Operation) -> dict[str, Any]:
     error = one.error
     row = {name: getattr(derived, name) for name in Derived.__struct_fields__ if name not in _NOT_COLUMNS}
     row |= {name: getattr(derived.usage, name) for name in Usage.__struct_fields__}
-    skipped = ("completion_args", "response", "derived", "error", "escaped", "v", "odd", "kind",
+    skipped = ("completion_args", "response", "derived", "error", "escaped", "replaces", "v", "odd", "kind",
                "stream_state", *_JSON)  # fmt: skip
     row |= {name: getattr(one, name) for name in Operation.__struct_fields__ if name not in skipped}
     row |= {f"error_{name}": error and getattr(error, name) for name in ("type", "message", "stack")}
