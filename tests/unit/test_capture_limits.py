@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from aicore_obs.capture.limits import Limits, cut
 from aicore_obs.capture.record import Capture
+from aicore_obs.capture.steps import Step, captured_step
 from aicore_obs.context import bind
 from aicore_obs.derivation import derive
 from aicore_obs.model.escape import MARK
 from tests.captures import args_of, capture, extras_of, response_of
+from tests.records import WHEN
 
 LEAST = 256
 REQUEST = {"model": "gpt-4o", "temperature": 0.5, "messages": [{"role": "user", "content": "a question, " * 100}]}
@@ -172,6 +174,16 @@ def test_a_trace_is_kept_as_a_whole() -> None:
         assert all(len(one) == 1 for one in kept)
         assert [one.pop() for one in kept] == sorted(Limits(sample_rate=rate).is_sampled_out(f"{number:032x}") is False
                                                      for rate in rates)  # fmt: skip
+
+
+def test_steps_are_cut_and_sampled_too() -> None:
+    """Arguments and results of a function are content as requests and answers are."""
+    step = Step(name="f", started=WHEN, duration_ms=1.0, arguments={"q": "word " * 200}, result={"a": 1})
+    sampled = json.loads(captured_step(keeping(sample_rate=0), step).line)
+    assert (sampled["body"], sampled["extras"]) == ({}, {"content_state": "sampled_out"})
+    shorter = json.loads(captured_step(keeping(max_bytes=LEAST), step).line)
+    assert shorter["body"]["arguments"]["q"].endswith("… [1000 bytes in all]")
+    assert (shorter["body"]["result"], shorter["extras"]) == ({"a": 1}, {"content_state": "cut"})
 
 
 def test_numbers_only_is_not_said_to_be_sampled() -> None:
