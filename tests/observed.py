@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import aicore_obs
-from aicore_obs import default
+from aicore_obs import default, descriptions
 from aicore_obs.observer import CallableExporter, observer
 
 
@@ -18,10 +18,14 @@ from aicore_obs.observer import CallableExporter, observer
 def as_a_program(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is configured for the process, and watched in it, is nothing at first, and ends as with the process."""
     monkeypatch.setattr(default, "_default", default._Default())
+    monkeypatch.setattr(descriptions, "_registered", {})
     try:
         yield
     finally:
         observer.reset()
+        descriptions._registered.clear()
+        for looked_up in (descriptions.registry, descriptions._by_name, descriptions.server_of):
+            looked_up.cache_clear()
         if default._default.collector is not None:
             default._default.collector.close()
 
