@@ -25,7 +25,7 @@ from tests import records
 from tests.integration.test_copy import everything
 
 OLD = records.WHEN - timedelta(days=100)
-SAID = ("flags", "scores", "cost_lines", "billing")
+SAID = ("flags_json", "scores_json", "cost_lines", "billing")
 CUT = records.WHEN - timedelta(days=50)
 
 

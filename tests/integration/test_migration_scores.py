@@ -48,7 +48,7 @@ def database_of(place: Address) -> Database:
 def test_before_the_step_nothing_is_scored(old: Address) -> None:
     """Readers of this program read version 3: no scores, and no operation that a filter by scores finds."""
     assert database_of(old).on_schema(Schema.version) == 3
-    assert [row[0] for row in read_rows(old, {}, ("scores",))] == [None] * 3
+    assert [row[0] for row in read_rows(old, {}, ("scores_json",))] == [None] * 3
     for filters in ({"scored": "helpful"}, {"max_score": {"helpful": 1}}):
         assert (read_frame(old, filters).height, sum_costs(old, filters).priced) == (0, 0)
 

@@ -38,7 +38,7 @@ def test_marks_are_those_that_hold(tmp_path: Path, postgres_url: str) -> None:
         flag(42, 2, reason="good"),
     ]
     for place in _places(tmp_path, postgres_url, records):
-        found = {row[0]: _marks(row[1]) for row in read_rows(place, {}, ("operation_id", "flags"))}
+        found = {row[0]: _marks(row[1]) for row in read_rows(place, {}, ("operation_id", "flags_json"))}
         assert found[record_id(0)] == [
             (record_id(10 + number), reason, f"for {reason}") for number, reason in enumerate(ODD)
         ]
