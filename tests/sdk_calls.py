@@ -216,8 +216,9 @@ async def achat_stream_cancelled(server: ModelServer) -> Any:
 
     async def read() -> None:
         async with openai_async(server) as client:
-            async for _ in await client.chat.completions.create(**{**CHAT, "model": "slow"}, stream=True):
-                got.set()
+            async for chunk in await client.chat.completions.create(**{**CHAT, "model": "slow"}, stream=True):
+                if chunk.choices[0].delta.content:
+                    got.set()
 
     task = asyncio.ensure_future(read())
     await got.wait()
