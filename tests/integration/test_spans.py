@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,7 +99,8 @@ def test_real_tracers(package: str, tmp_path: Path) -> None:
     root = str(Path(__file__).parent.parent.parent)
     program = f"import sys; sys.path.insert(0, {root!r})\n{TRACED}"
     command = [sys.executable, "-c", program, package]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "AICORE_OBS_ESTIMATE_TOKENS": "0"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     frame = aicore_obs.LlmOperationCollector.polars_from_file(tmp_path / "calls.jsonl", order="asc")
     assert frame.height == 2 * len(MADE)
