@@ -156,7 +156,7 @@ def test_what_nobody_else_could_deliver_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_process_has_no_driver_and_no_thread() -> None:
-    """What only a writer needs is not even imported. (Python's own sqlite3 is: filelock has a lock that is made of it.)"""
+    """What only a writer needs is not even imported; Python's own sqlite3 is, by filelock."""
     program = """
 import sys, threading
 from aicore_obs import LlmOperationCollector
