@@ -216,6 +216,15 @@ def test_a_call_is_the_same_and_is_recorded_once(
             assert site["function"].partition(".")[0] in (call.__name__, "caught", "acaught")
 
 
+@pytest.mark.parametrize(("call", "requests"), [(media.chat_copied, 2), (media.achat_parallel, 3)])
+def test_several_calls_are_several_records(call: Any, requests: int, server: ModelServer, recorded: Recorded) -> None:
+    """Copied, pickled and gathered results equal those of plain calls; each request is one operation."""
+    plain = _made(call, server)
+    aicore_obs.instrument()
+    assert _made(call, server) == plain
+    assert recorded.frame()["total_tokens"].to_list() == [13] * requests
+
+
 def test_patching_twice_is_once_and_unpatching_restores_identity(server: ModelServer) -> None:
     """The very functions that were there come back, also those of the classes of responses."""
     import httpx2
