@@ -161,7 +161,7 @@ _SQLITE = {
     **_VARIED,
 }
 _POSTGRES = {
-    "id": "substr(o.id, 1, 24) || lpad(to_hex(n), 12, '0')",
+    "id": "(left(o.id::text, 24) || lpad(to_hex(n), 12, '0'))::uuid",
     "timestamp": "o.timestamp - n * interval '3 seconds'",
     "cost_usd": "CASE WHEN n % 100 > 0 THEN (n % 1000) * 0.000001 END",
     **_VARIED,
