@@ -138,7 +138,7 @@ def fill(*, place: str, rows: int, folder: str) -> list[Taken]:
 async def _fill_postgres(place: str, rows: int) -> None:
     connection = await asyncpg.connect(place)
     names = list((await connection.fetchrow("SELECT * FROM aicore_obs.operations")).keys())
-    numbers = f"(SELECT generate_series(1, {rows}) AS n)"
+    numbers = f"(SELECT generate_series(1::bigint, {rows}) AS n)"
     await connection.execute(_copies("aicore_obs.operations", names, _POSTGRES, numbers))
     await connection.execute("ANALYZE aicore_obs.operations")
     await connection.close()
