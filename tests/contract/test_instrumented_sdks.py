@@ -212,8 +212,10 @@ def test_a_call_is_the_same_and_is_recorded_once(
             assert (frame["time_to_first_token_ms"][0] is not None) == (kept.state is not None)
         if call is not calls.achat_cancelled:  # a task made of the SDK's own coroutine has no frame of the application
             site = json.loads(frame["extras"].struct.field("callsite")[0])
-            assert site["file"] in (inspect.getfile(call), calls.__file__)
-            assert site["function"].partition(".")[0] in (call.__name__, "caught", "acaught")
+            function = site["function"].partition(".")[0]
+            assert function in (call.__name__, "caught", "acaught")
+            # What awaits a call that fails is the helper beside the first calls.
+            assert site["file"] == (inspect.getfile(call) if function == call.__name__ else calls.__file__)
 
 
 @pytest.mark.parametrize(("call", "requests"), [(media.chat_copied, 2), (media.achat_parallel, 3)])

@@ -156,13 +156,16 @@ def test_what_nobody_else_could_deliver_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_process_has_no_driver_and_no_thread() -> None:
-    """What only a writer needs is not even imported; Python's own sqlite3 is, by filelock."""
+    """What only a writer needs is not even imported."""
     program = """
 import sys, threading
+# filelock imports it where there is one; so there is none, for whoever asks.
+sys.modules["sqlite3"] = None
 from aicore_obs import LlmOperationCollector
 collector = LlmOperationCollector(db_url="sqlite:///some.db", writer="external")
 assert collector.record_completion({"model": "m"}, response={"text": "x"})
-heavy = ("sqlalchemy", "alembic", "aiosqlite", "asyncpg", "polars")
+assert sys.modules.pop("sqlite3") is None
+heavy = ("sqlalchemy", "alembic", "aiosqlite", "sqlite3", "asyncpg", "polars")
 print([name for name in heavy if name in sys.modules], threading.active_count())
 """
     done = subprocess.run(

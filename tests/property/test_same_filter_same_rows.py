@@ -194,7 +194,7 @@ def ids(address: Address, given_filters: dict[str, Any]) -> list[str]:
     return read_frame(address, given_filters)["operation_id"].to_list()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=stored(), asked=st.lists(filters, min_size=1, max_size=4))
 def test_files_and_sqlite_answer_alike(tmp_path: Path, records: list[Stored], asked: list[dict[str, Any]]) -> None:
     """A JSON array, JSON lines and SQLite give the same operations in the same order, and the same frames."""
@@ -216,7 +216,7 @@ def test_files_and_sqlite_answer_alike(tmp_path: Path, records: list[Stored], as
     assert_frame_equal(array, database)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=stored(), asked=st.lists(filters, min_size=1, max_size=3))
 def test_postgres_answers_as_a_file_does(
     tmp_path: Path, postgres_url: str, records: list[Stored], asked: list[dict[str, Any]]
