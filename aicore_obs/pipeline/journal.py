@@ -6,7 +6,6 @@ returned True the record is in the operating system's hands and outlives the pro
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import threading
@@ -20,6 +19,7 @@ import msgspec
 from aicore_obs.model.ids import utc_now
 from aicore_obs.model.record import FIRST_VERSION
 from aicore_obs.pipeline.allowance import Allowance
+from aicore_obs.pipeline.appending import Appender
 from aicore_obs.pipeline.chunk import Chunk, read_chunk
 from aicore_obs.pipeline.owners import FILE_MODE, START, Owner, Position, give_mode
 from aicore_obs.pipeline.segment import SEGMENT_FORMAT, Piece, SegmentHeader, frame, segment_start, split
@@ -51,6 +51,7 @@ class FileJournal:
         self._file_mode = file_mode
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
+        self._appender = Appender()
         self._fd = -1
         self._number = 0
         self._size = 0
@@ -76,7 +77,7 @@ class FileJournal:
             try:
                 if self._size + size > self._segment_bytes or self._fd < 0:
                     self._rotate()
-                _write_whole(self._fd, data, self._size)
+                self._appender.append(self._fd, data, self._size)
             except OSError as error:
                 self._before = None
                 return Refused("journal_error", f"{type(error).__name__}: {error.strerror}")
@@ -114,7 +115,7 @@ class FileJournal:
         fd = os.open(path, _OPEN_FLAGS, self._file_mode)
         try:
             give_mode(fd, self._file_mode)
-            _write_whole(fd, self._header, 0)
+            self._appender.append(fd, self._header, 0)
         except OSError:
             os.close(fd)
             path.unlink(missing_ok=True)
@@ -324,13 +325,6 @@ def _sync_file(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _write_whole(fd: int, data: bytes, size: int) -> None:
-    """Write all of ``data`` at the end, which is at ``size``, or nothing: a full disk takes only part of it."""
-    if os.write(fd, data) != len(data):
-        os.ftruncate(fd, size)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def header_of(

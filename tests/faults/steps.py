@@ -65,7 +65,14 @@ STEPS = (
         DATABASES,
     ),
     Step("a new journal", {"pipeline/owners.py": ("create", "_locked"), "pipeline/road.py": ("_begin",)}),
-    Step("the journal's write", {"pipeline/journal.py": ("append", "_write_whole"), "pipeline/road.py": ("append",)}),
+    Step(
+        "the journal's write",
+        {
+            "pipeline/journal.py": ("append",),
+            "pipeline/appending.py": ("append", "_write"),
+            "pipeline/road.py": ("append",),
+        },
+    ),
     Step("a new segment", {"pipeline/journal.py": ("_rotate",)}),
     Step("adopting", {"pipeline/others.py": ("_look_at", "_take_over", "_deliver_for", "let_go_of_delivered")}),
     Step("the role of delivery", {"pipeline/role.py": ("take", "release"), "pipeline/others.py": ("_have_role",)}),
