@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import caller, end_to_end, loop_lag, memory, plot, reading, replay, report, starting
+from benchmarks import caller, end_to_end, loop_lag, memory, observing, plot, reading, replay, report, starting
 from benchmarks.figures import Figure
 from benchmarks.machine import load, machine
-from benchmarks.peers import side_by_side
+from benchmarks.peers import side_by_side, watching
 from benchmarks.peers.side_by_side import Survival
+from benchmarks.peers.watching import Watched
 from benchmarks.turns import Case, Stage, TurnFailed, run
 
 MEASUREMENTS: dict[str, Callable[[Stage], Sequence[Case]]] = {
@@ -23,7 +25,10 @@ MEASUREMENTS: dict[str, Callable[[Stage], Sequence[Case]]] = {
     "import": starting.cases,
     "reading": reading.cases,
     "memory": memory.cases,
+    "observing": observing.cases,
 }
+# Of these there is a second half, beside others.
+OBSERVING = "observing"
 PEERS = side_by_side.GROUP
 _NAMES = f"run some of them: {', '.join([*MEASUREMENTS, PEERS])}"
 
@@ -36,11 +41,16 @@ def main() -> int:
     failures: list[str] = []
     figures: list[Figure] = []
     survival: list[Survival] = []
+    watched: list[Watched] = []
+    pythons = [_absolute(python) for python in given.peers_python or [sys.executable]]
     try:
         for name in [one for one in given.only or MEASUREMENTS if one != PEERS]:
             figures += _measured(name, stage, failures)
+        if given.peers and (given.only is None or OBSERVING in given.only):
+            more, watched = watching.costs(pythons, stage, _tell, failures)
+            figures += more
         if given.peers and (given.only is None or PEERS in given.only):
-            found = side_by_side.installed(given.peers_python or [sys.executable])
+            found = side_by_side.installed(pythons)
             figures += side_by_side.costs(found, stage, _tell, failures)
             survival = side_by_side.survival(found, stage, _tell, failures)
     finally:
@@ -49,7 +59,7 @@ def main() -> int:
         "load before": f"{load_before:.2f}" + (" – busy: the figures mean little" if load_before > 0.5 else ""),
         "run": f"{'quick, ' if given.quick else ''}{(time.monotonic() - start) / 60:.0f} minutes",
     }
-    done = report.Run(machine=about, figures=figures, survival=survival)
+    done = report.Run(machine=about, figures=figures, survival=survival, watched=watched)
     report.show(done)
     if given.out:
         plot.draw(done, given.out.with_name("results.svg"))
@@ -72,6 +82,11 @@ def _arguments() -> argparse.Namespace:
     )
     options.add_argument("--out", type=Path, help="also write a page; results.json and results.svg beside it")
     return options.parse_args()
+
+
+def _absolute(python: str) -> str:
+    """Return an interpreter's whole path, since peers are started in folders of their own."""
+    return str(Path(shutil.which(python) or python).absolute())
 
 
 def _measured(name: str, stage: Stage, failures: list[str]) -> list[Figure]:

@@ -1,17 +1,16 @@
 """This module is where it is measured what watching costs: an SDK's call and stream, a function under ``@observe``.
 
-Run it with ``python -m benchmarks.observing``. Times are those of the caller's thread; the provider is a function.
+Here the provider is a function and times are CPU of the caller's thread, the best of some: what watching itself takes.
+Over HTTP and beside others it is measured by :mod:`benchmarks.peers.watching`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import tempfile
 import time
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -19,6 +18,8 @@ import openai
 
 import aicore_obs
 from aicore_obs.observer import observe, observer
+from benchmarks.figures import Taken
+from benchmarks.turns import Case, Stage
 
 CHUNKS = 100
 _HEAD = {"id": "c-1", "created": 1, "model": "gpt-4o-mini"}
@@ -35,6 +36,64 @@ _CHUNK = {
     "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}],
 }
 _STREAM = (f"data: {json.dumps(_CHUNK)}\n\n" * CHUNKS + "data: [DONE]\n\n").encode()
+
+
+def cases(stage: Stage) -> Sequence[Case]:
+    return [
+        Case(
+            name="this package",
+            ours="benchmarks.observing:turn",
+            given={"scale": stage.size(full=20, quick=1)},
+            floor_is="nobody watches",
+        )
+    ]
+
+
+def turn(*, scale: int, folder: str) -> list[Taken]:
+    """Return what watching adds, each beside what the same takes unwatched."""
+    collector = aicore_obs.configure(db_url=f"sqlite:///{folder}/observing.db")
+    client = openai.OpenAI(api_key="none", http_client=httpx2.Client(transport=httpx2.MockTransport(_answer)))
+    asked: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Which colour? " * 20}]}
+
+    def call() -> None:
+        client.chat.completions.create(**asked)
+
+    def stream() -> None:
+        for _ in client.chat.completions.create(**asked, stream=True):
+            pass
+
+    ways: dict[str, tuple[Callable[[], None], int]] = {
+        "a call": (call, 10 * scale),
+        f"a stream of {CHUNKS} chunks": (stream, scale),
+    }
+    plain = {what: _best_us(work, number) for what, (work, number) in ways.items()}
+    aicore_obs.instrument()
+    taken = [_added(what, _best_us(work, number), plain[what]) for what, (work, number) in ways.items()]
+    taken += _decorated(scale)
+    collector.close()
+    return taken
+
+
+def _decorated(scale: int) -> list[Taken]:
+    """Return what ``@observe`` adds to a function that does nothing."""
+    observed, aobserved = observe(_plain), observe(_aplain)
+    many, some = 2_500 * scale, 100 * scale
+    base, abase = _best_us(lambda: _plain(1), many), _awaited_us(_aplain, many)
+    taken = [
+        _added("@observe, no session", _best_us(lambda: observed(1), many), base),
+        _added("@observe, no session, async", _awaited_us(aobserved, many), abase),
+    ]
+    observer.observe()
+    taken += [
+        _added("@observe, in a session", _best_us(lambda: observed(1), some), base),
+        _added("@observe, in a session, async", _awaited_us(aobserved, some), abase),
+    ]
+    observer.reset()
+    return taken
+
+
+def _added(what: str, watched_us: float, plain_us: float) -> Taken:
+    return Taken(what=what, unit="µs", value=watched_us - plain_us, floor=plain_us)
 
 
 def _answer(request: httpx2.Request) -> httpx2.Response:
@@ -55,7 +114,7 @@ async def _aplain(number: int) -> int:
     return number
 
 
-def _awaited_us(function: Callable[[int], Any], number: int = 50_000) -> float:
+def _awaited_us(function: Callable[[int], Any], number: int) -> float:
     async def once() -> float:
         started = time.thread_time()
         for _ in range(number):
@@ -63,36 +122,3 @@ def _awaited_us(function: Callable[[int], Any], number: int = 50_000) -> float:
         return (time.thread_time() - started) / number * 1e6
 
     return min(asyncio.run(once()) for _ in range(5))
-
-
-def main() -> None:
-    """Print each cost beside the plain one."""
-    os.chdir(tempfile.mkdtemp())
-    collector = aicore_obs.configure(db_url="sqlite:///observing.db")
-    client = openai.OpenAI(api_key="none", http_client=httpx2.Client(transport=httpx2.MockTransport(_answer)))
-    asked: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Which colour? " * 20}]}
-    observed, aobserved = observe(_plain), observe(_aplain)
-
-    def call() -> None:
-        client.chat.completions.create(**asked)
-
-    def stream() -> None:
-        for _ in client.chat.completions.create(**asked, stream=True):
-            pass
-
-    plain = [_best_us(call, 200), _best_us(stream, 20)]
-    aicore_obs.instrument()
-    ours = [_best_us(call, 200), _best_us(stream, 20)]
-    for name, before, after in zip(("one call", f"a stream of {CHUNKS} chunks"), plain, ours, strict=True):
-        print(f"{name}: {before:.0f} µs plain, {after - before:+.0f} µs watched")
-    base = _best_us(lambda: _plain(1), 50_000)
-    print(f"@observe, no session: {_best_us(lambda: observed(1), 50_000) - base:+.2f} µs")
-    print(f"@observe, no session, async: {_awaited_us(aobserved) - _awaited_us(_aplain):+.2f} µs")
-    observer.observe()
-    print(f"@observe, in a session: {_best_us(lambda: observed(1), 2_000) - base:+.1f} µs")
-    observer.reset()
-    collector.close()
-
-
-if __name__ == "__main__":
-    main()

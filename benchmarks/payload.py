@@ -39,6 +39,8 @@ RESPONSE: dict[str, Any] = {
 }
 # How a record's number is written into it, so that it can be found again in whatever a library makes of it.
 _NUMBER = re.compile(rb"bench-(\d{9})-")
+# The same in a provider's answer.
+_ANSWER = re.compile(rb"said-(\d{9})-")
 
 
 def numbered(number: int) -> dict[str, Any]:
@@ -49,3 +51,19 @@ def numbered(number: int) -> dict[str, Any]:
 def numbers_in(data: bytes) -> set[int]:
     """Return the numbers of the records that are in ``data``, in whatever form."""
     return set(map(int, _NUMBER.findall(data)))
+
+
+def asked(number: int) -> dict[str, Any]:
+    """Return the arguments of one of many calls; its number is in what the user says, which every watcher keeps."""
+    system, user = ARGUMENTS["messages"]
+    return {**ARGUMENTS, "messages": [system, {**user, "content": f"bench-{number:09d}- {user['content']}"}]}
+
+
+def answered(number: int) -> str:
+    """Return what the model says to the call of this number."""
+    return f"said-{number:09d}- {RESPONSE['choices'][0]['message']['content']}"
+
+
+def answers_in(data: bytes) -> set[int]:
+    """Return the numbers of the answers that are in ``data``, in whatever form."""
+    return set(map(int, _ANSWER.findall(data)))

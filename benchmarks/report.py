@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks.figures import Figure
 from benchmarks.goals import goal_of
 from benchmarks.peers.side_by_side import Survival
+from benchmarks.peers.watching import Watched
 
 HEAD = ("what", "figure", "unit", "min", "median", "max", "floor", "of the floor", "goal")
 LEFT = 3
@@ -23,6 +24,8 @@ GROUPS = {
     "import": "Import and a first record",
     "replay": "Replay after a crash",
     "reading": "Reading",
+    "observing": "What watching OpenAI's SDK and `@observe` add: CPU of the caller, the provider is a function",
+    "watching": "What watchers add to a call of OpenAI's SDK over HTTP on this machine",
     "peers": "The same record by others: what it costs its caller",
 }
 SURVIVAL = "The same record by others: what survives"
@@ -31,6 +34,11 @@ SURVIVAL_HEAD = (
     *("what was counted", "note"),
 )
 
+WATCHED = "What the watchers have kept of these calls"
+WATCHED_HEAD = ("what", "version", "calls", "requests found", "answers found", "how it delivers", "note")
+# Which columns are numbers, where the table is not one of figures.
+NUMERIC = {SURVIVAL: range(2, 8), WATCHED: range(2, 5)}
+
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """All of one run."""
@@ -38,6 +46,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     machine: dict[str, str]
     figures: list[Figure]
     survival: list[Survival] = []
+    watched: list[Watched] = []
 
 
 def show(run: Run) -> None:
@@ -48,7 +57,7 @@ def show(run: Run) -> None:
     for title, lines in _tables(run):
         head, *rows = lines
         table = Table(title=title.replace("`", ""), title_justify="left", box=None, pad_edge=False)
-        numeric = range(LEFT, LEFT + 5) if head == list(HEAD) else range(2, 8)
+        numeric = NUMERIC.get(title, range(LEFT, LEFT + 5))
         for index, column in enumerate(head):
             table.add_column(column, justify="right" if index in numeric else "left", overflow="fold")
         for row in rows:
@@ -73,7 +82,10 @@ def write(run: Run, page: Path) -> None:
 
 _EXPLAINED = (
     "Every figure is the minimum, median and maximum over rounds. Each turn is a process of its own, right beside its"
-    " floor; “of the floor” is the median of the ratios of these pairs. A floor is what nobody can do without.",
+    " floor; “of the floor” is the median of the ratios of these pairs. A floor is what nobody can do without."
+    " What watching adds is what a call takes above the floor. Watchers, and calls that nobody watches, take turns block"
+    " by block. Each block is delivered before the next; the clock and the caller's CPU stop before that, so that of"
+    " delivery they have only what went on beside the calls, as ours does. The process's CPU has all of it.",
 )
 
 
@@ -86,6 +98,8 @@ def _tables(run: Run) -> Iterator[tuple[str, list[list[str]]]]:
         figures = [one for one in run.figures if one.group == group]
         if figures:
             yield title, [list(HEAD), *map(_row, figures)]
+    if run.watched:
+        yield WATCHED, [list(WATCHED_HEAD), *map(_watched_row, run.watched)]
     if run.survival:
         yield SURVIVAL, [list(SURVIVAL_HEAD), *map(_survival_row, run.survival)]
 
@@ -117,6 +131,13 @@ def _survival_row(one: Survival) -> list[str]:
         one.counted,
         one.note,
     ]
+
+
+def _watched_row(one: Watched) -> list[str]:
+    if one.version is None:
+        return [one.name, "not installed", *[""] * (len(WATCHED_HEAD) - 2)]
+    counts = (f"{count:,}" for count in (one.calls, one.requests, one.answers))
+    return [one.name, one.version, *counts, one.how, one.note]
 
 
 def percent(part: int, whole: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.payload import numbers_in
+from benchmarks.payload import answers_in, numbers_in
 
 Found = Callable[[Path, str], int]
 
@@ -110,5 +110,84 @@ PEERS = (
         program="benchmarks.peers.logfire_sdk:Logfire",
         counted="logs in the file",
         found=_in_files("spans.jsonl"),
+    ),
+)
+
+
+class Watcher(msgspec.Struct, frozen=True, kw_only=True):
+    """What watches OpenAI's SDK. ``program``: one of :mod:`.watchers`; ``found``: how many requests and answers."""
+
+    name: str
+    package: str
+    program: str
+    how: str
+    found: Callable[[Path, str], tuple[int, int]]
+
+
+def _texts_at_stub(folder: Path, stub: str) -> tuple[int, int]:
+    del folder
+    with urllib.request.urlopen(f"{stub}/count", timeout=60) as answer:
+        counts = json.load(answer)
+    return int(counts["distinct"]), int(counts["answers"])
+
+
+def _texts_of_ours(folder: Path, stub: str) -> tuple[int, int]:
+    del stub
+    with contextlib.closing(sqlite3.connect(folder / "ours.db")) as connection:
+        texts = [text for (text,) in connection.execute("SELECT CAST(body AS BLOB) FROM aicore_obs_payloads")]
+    requests, answers = (len(set().union(*map(numbers, texts))) for numbers in (numbers_in, answers_in))
+    return requests, answers
+
+
+PLAIN = Watcher(
+    name="nobody",
+    package="openai",
+    program="benchmarks.peers.watchers:Plain",
+    how="",
+    found=lambda _folder, _stub: (0, 0),
+)
+OUR_WATCHER = Watcher(
+    name="this package",
+    package="aicore-obs",
+    program="benchmarks.peers.watchers:Ours",
+    how="into SQLite, by its own thread",
+    found=_texts_of_ours,
+)
+_OTLP = "BatchSpanProcessor and OTLP over HTTP to a server on this machine"
+WATCHERS = (
+    Watcher(
+        name="OpenLLMetry",
+        package="opentelemetry-instrumentation-openai",
+        program="benchmarks.peers.watchers:OpenLlmetry",
+        how=_OTLP,
+        found=_texts_at_stub,
+    ),
+    Watcher(
+        name="OpenInference",
+        package="openinference-instrumentation-openai",
+        program="benchmarks.peers.watchers:OpenInference",
+        how=_OTLP,
+        found=_texts_at_stub,
+    ),
+    Watcher(
+        name="OpenTelemetry's openai-v2",
+        package="opentelemetry-instrumentation-openai-v2",
+        program="benchmarks.peers.watchers:OpenTelemetryV2",
+        how=f"{_OTLP}; capture of content on, span_only",
+        found=_texts_at_stub,
+    ),
+    Watcher(
+        name="OpenTelemetry's genai-openai",
+        package="opentelemetry-instrumentation-genai-openai",
+        program="benchmarks.peers.watchers:OpenTelemetryGenai",
+        how=f"{_OTLP}; capture of content on, span_only",
+        found=_texts_at_stub,
+    ),
+    Watcher(
+        name="Langfuse's OpenAI",
+        package="langfuse",
+        program="benchmarks.peers.watchers:Langfuse",
+        how="its own processor, over HTTP to a server on this machine",
+        found=_texts_at_stub,
     ),
 )

@@ -50,16 +50,17 @@ class Survival(msgspec.Struct, frozen=True, kw_only=True):
 
 def installed(pythons: Sequence[str]) -> list[Installed]:
     """Return every peer with the first interpreter that has it; ours first, on this one."""
-    have = [(python, _versions(python)) for python in pythons]
-    found = [Installed(OURS, _versions(sys.executable)[OURS.package], sys.executable)]
+    packages = [OURS.package, *(peer.package for peer in PEERS)]
+    have = [(python, versions(python, packages)) for python in pythons]
+    found = [Installed(OURS, versions(sys.executable, packages)[OURS.package], sys.executable)]
     for peer in PEERS:
         choices = [Installed(peer, version, python) for python, known in have if (version := known[peer.package])]
         found.append(choices[0] if choices else Installed(peer, None, ""))
     return found
 
 
-def _versions(python: str) -> dict[str, str | None]:
-    packages = [OURS.package, *(peer.package for peer in PEERS)]
+def versions(python: str, packages: Sequence[str]) -> dict[str, str | None]:
+    """Return which versions of packages an interpreter has."""
     done = subprocess.run([python, "-c", _PROBE, *packages], capture_output=True, check=True)
     return msgspec.json.decode(done.stdout, type=dict[str, str | None])
 
@@ -77,7 +78,7 @@ def costs(found: Sequence[Installed], stage: Stage, tell: Callable[[str], None],
         for one in found:
             if one.version is not None:
                 tell(f"{GROUP}: {one.peer.name}, cost, round {number + 1}")
-                with _guarded(one, failed), _place(stage) as place:
+                with _guarded(one, failed), place_for(stage) as place:
                     answers[one.peer.name].append(_run(one, {**asked, **place}, limit_s=600))
     figures = [figure for name, taken in answers.items() if taken for figure in _figures(name, taken)]
     shares = [_share(answers[OURS.name], name, taken, pace) for name, taken in _others(answers) for pace in PACES]
@@ -135,7 +136,7 @@ def survival(
 
 
 def _after_burst(one: Installed, stage: Stage, asked: dict[str, Any], result: Survival) -> Survival:
-    with _place(stage) as place:
+    with place_for(stage) as place:
         answer = _run(one, {"action": "burst", **asked, **place}, limit_s=asked["limit_s"] + 120)
         stored = one.peer.found(Path(place["folder"]), place["stub"])
     return msgspec.structs.replace(
@@ -147,7 +148,7 @@ def _after_burst(one: Installed, stage: Stage, asked: dict[str, Any], result: Su
 
 
 def _after_kill(one: Installed, stage: Stage, asked: dict[str, Any], result: Survival) -> Survival:
-    with _place(stage) as place:
+    with place_for(stage) as place:
         answer = _run(one, {"action": "kill", **asked, **place}, limit_s=asked["limit_s"] + 120)
         # A next start on the same place, for whoever finds again what was left.
         _run(one, {"action": "recover", **place}, limit_s=300)
@@ -185,7 +186,7 @@ def _guarded(one: Installed, failed: list[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _place(stage: Stage) -> Iterator[dict[str, str]]:
+def place_for(stage: Stage) -> Iterator[dict[str, str]]:
     """Give a run a folder, and a server of its own."""
     folder = Path(tempfile.mkdtemp(dir=stage.folder))
     command = [sys.executable, "-m", "benchmarks.peers.stub"]

@@ -12,9 +12,10 @@ import threading
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from benchmarks.payload import numbers_in
+from benchmarks.payload import answers_in, numbers_in
 
 _numbers: set[int] = set()
+_answers: set[int] = set()
 _lock = threading.Lock()
 _OPENERS = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 
@@ -30,13 +31,14 @@ class _Handler(BaseHTTPRequestHandler):
         opened = _OPENERS.get(self.headers.get("Content-Encoding") or "", bytes)(body)
         with _lock:
             _numbers.update(numbers_in(opened))
+            _answers.update(answers_in(opened))
         kind = self.headers.get("Content-Type") or "application/json"
         self._answer(kind, b"" if "protobuf" in kind else b"{}")
 
     def do_GET(self) -> None:
         with _lock:
-            count = len(_numbers)
-        self._answer("application/json", json.dumps({"distinct": count}).encode())
+            counts = {"distinct": len(_numbers), "answers": len(_answers)}
+        self._answer("application/json", json.dumps(counts).encode())
 
     def _answer(self, kind: str, body: bytes) -> None:
         self.send_response(200)
