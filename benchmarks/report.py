@@ -83,7 +83,7 @@ def write(run: Run, page: Path) -> None:
 _EXPLAINED = (
     "Every figure is the minimum, median and maximum over rounds. Each turn is a process of its own, right beside its"
     " floor; “of the floor” is the median of the ratios of these pairs. A floor is what nobody can do without."
-    " What watching adds is what a call takes above the floor. Watchers, and calls that nobody watches, take turns block"
+    " What watching adds is what a call takes above the floor. Watchers and calls that nobody watches take turns block"
     " by block. Each block is delivered before the next; the clock and the caller's CPU stop before that, so that of"
     " delivery they have only what went on beside the calls, as ours does. The process's CPU has all of it.",
 )
