@@ -103,10 +103,13 @@ class _Program:
         return {}
 
     def stop(self) -> None:
+        """End it, whatever it does."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
+            # What a dead process did not read is of no use.
+            with contextlib.suppress(BrokenPipeError):
+                assert pipe
                 pipe.close()
 
 
@@ -140,7 +143,7 @@ def costs(
 
 def _round(chosen: Sequence[tuple[Watcher, str]], stage: Stage, failed: list[str]) -> Iterator[tuple[_Program, Added]]:
     """Give each watcher's program, ended, with what its blocks took more than the plain ones beside them."""
-    counts = {"whole": stage.size(full=100, quick=5), "stream": stage.size(full=20, quick=2)}
+    counts = {"whole": stage.size(full=100, quick=5), "stream": stage.size(full=10, quick=2)}
     plain = [(PLAIN, python) for python in dict.fromkeys(python for _, python in chosen)]
     with contextlib.ExitStack() as stack:
         provider = stack.enter_context(_provider())
