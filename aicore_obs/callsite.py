@@ -24,6 +24,8 @@ _OURS = str(Path(__file__).parent)
 _MAX_FRAMES = 200
 _MAX_KNOWN = 10_000
 _known: dict[CodeType, bool] = {}
+# What calls SDKs for applications, in packages of many names.
+_FRAMEWORKS = ("langchain", "langgraph", "langsmith")
 # Whoever runs the loop has not made the call that a task makes.
 _TASKS = asyncio.Handle._run.__code__  # noqa: SLF001 - the frame below every task
 
@@ -36,8 +38,12 @@ class CallSite(msgspec.Struct, frozen=True):
     function: str
 
 
-def call_site(*, outside: str = "") -> CallSite | None:
-    """Return the application's frame that led here, never one of ``outside`` (the top name of the called package)."""
+def call_site(*, outside: str = "", around: CallSite | None = None) -> CallSite | None:
+    """Return the application's frame that led here, never one of ``outside`` (the top name of the called package).
+
+    ``around``: the site of what stands around the call. It is taken where no frame here is the application's, since a
+    framework calls on threads and in tasks of its own.
+    """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.currentframe() is the same, ten times dearer
     nearest: FrameType | None = None
     for _ in range(_MAX_FRAMES):
@@ -48,6 +54,8 @@ def call_site(*, outside: str = "") -> CallSite | None:
         if nearest is None and not _is_of(frame, outside):
             nearest = frame
         frame = frame.f_back
+    if around is not None:
+        return around
     return None if nearest is None else _site(nearest)
 
 
@@ -94,7 +102,7 @@ def _is_of(frame: FrameType, package: str) -> bool:
     if frame.f_code.co_filename.startswith((_OURS, "<frozen")):
         return True
     top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-    return top in ("wrapt", "asyncio", "contextlib", package)
+    return top in ("wrapt", "asyncio", "contextlib", package) or top.startswith(_FRAMEWORKS)
 
 
 def _libraries() -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class bind(AbstractContextManager["bind"], AbstractAsyncContextManager["bind"]):
         self._tokens: list[Token[Context]] = []
 
     def __enter__(self) -> Self:
-        self._tokens.append(_current.set(_merged(_current.get(), self._values)))
+        self._tokens.append(_current.set(merged(_current.get(), self._values)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,7 +134,8 @@ def _checked(name: str, value: Any) -> Any:
     return pairs if name == "extras" else {as_text(key): as_text(text) for key, text in pairs.items()}
 
 
-def _merged(outer: Context, values: Mapping[str, Any]) -> Context:
+def merged(outer: Context, values: Mapping[str, Any]) -> Context:
+    """Return a context with more said: labels, tags and extras add up, ids replace the outer ones."""
     changes = dict(values)
     for name in ("labels", "extras"):
         if changes.get(name):

@@ -29,7 +29,7 @@ _ORDINARY = {
 }  # fmt: skip
 _TIERS = {"reserved": "provisioned", "provisioned_throughput": "provisioned"}
 # The api of operations that others tell of in words of their own → whose description reads those.
-_TOLD_BY = {"span.attributes": "otel"}
+_TOLD_BY = {"span.attributes": "otel", "langchain.chat_model": "langchain", "langchain.llm": "langchain"}
 # The region in the name of a host, such as ``us-east5-aiplatform.googleapis.com``.
 _REGION = re.compile(r"^(?:https?://)?(?:bedrock-runtime\.)?([a-z]+-[a-z0-9-]*[0-9])[.-](?:aiplatform|amazonaws)\.")
 # An interface of batches, not one that takes several at once (``batchEmbedContents``).

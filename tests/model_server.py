@@ -247,7 +247,9 @@ _ANSWERS: dict[str, tuple[Any, Any]] = {
 
 def _answers(path: str, body: Json) -> tuple[Any, Any]:
     whole, stream = next(answer for end, answer in _ANSWERS.items() if path.endswith(end))
-    return (tool_call, tool_call_stream) if whole is chat and body.get("tools") else (whole, stream)
+    # Once it has a tool's result, a model says something itself.
+    wants_tool = whole is chat and body.get("tools") and body["messages"][-1]["role"] != "tool"
+    return (tool_call, tool_call_stream) if wants_tool else (whole, stream)
 
 
 class ModelServer(ThreadingHTTPServer):

@@ -6,11 +6,13 @@ says so to all that stands around it, and what was told so is no operation of it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from aicore_obs import context
+from aicore_obs.callsite import CallSite
 
 _order = count()
 
@@ -21,8 +23,12 @@ class Outer:
     ``inside_id`` is the span that a call inside has as its parent. ``is_kept``: it leaves a record of its own, or the
     call inside stands for it; what is not kept here is known to somebody else's traces only. ``provider`` is who
     answers, where this is known better than by an SDK whose server has an unknown name. ``covered`` are the types of
-    the calls that are recorded inside.
+    the calls that are recorded inside. ``says`` is what the program said of it, as fields of a context, and ``site``
+    the application's line that began it.
     """
+
+    says: Mapping[str, Any] = MappingProxyType({})
+    site: CallSite | None = None
 
     def __init__(
         self,
@@ -53,6 +59,17 @@ class Outer:
                 one.covered.add(operation_type)
                 waiting.extend(one.outers)
 
+    def dressed(self, now: context.Context) -> context.Context:
+        """Return a context with what is said of this; what the program told us itself goes before it."""
+        if not self.says:
+            return now
+        with_own = {name: value for name, value in self.says.items() if getattr(now, name) is None or name in _ADDED}
+        found = context.merged(now, with_own)
+        return context.merged(found, {"extras": now.extras}) if now.extras else found
+
+
+# What adds up, where blocks nest.
+_ADDED = frozenset({"tags", "extras"})
 
 # Each says what of its kind stands around the caller; none as long as nobody listens to tracers or frameworks.
 LISTENERS: list[Callable[[], Outer | None]] = []

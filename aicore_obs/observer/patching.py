@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # Knows OpenTelemetry's SDK, and is loaded by those who have it.
 _SPANS = "aicore_obs.observer.otel"
+# The module of a framework that tells others of its runs → what listens to it here, which needs the framework.
+_LISTENERS = {"langchain_core.tracers.context": "aicore_obs.observer.langchain"}
 
 
 class _Patch(msgspec.Struct, frozen=True):
@@ -77,7 +79,8 @@ def instrument() -> list[str]:
     get_collector()
     _state.is_always = True
     _switch_on()
-    return sorted({hook.package for _, hook in _hooks() if attempt(find_spec, hook.package).value is not None})
+    packages = {hook.package for _, hook in _hooks()} | {framework.partition(".")[0] for framework in _LISTENERS}
+    return sorted(package for package in packages if attempt(find_spec, package).value is not None)
 
 
 def instrument_opentelemetry(tracer_provider: TracerProvider | None = None) -> None:
@@ -158,6 +161,25 @@ def _switch_on() -> None:
         elif hook.module not in _state.awaited:
             _state.awaited.add(hook.module)
             wrapt.register_post_import_hook(_on_import, hook.module)
+    for framework in _LISTENERS:
+        if framework in sys.modules:
+            _listen(framework)
+        elif framework not in _state.awaited:
+            _state.awaited.add(framework)
+            wrapt.register_post_import_hook(lambda module: _listen(module.__name__), framework)
+
+
+def _listen(framework: str) -> None:
+    """Have a framework tell of its runs, as long as they are wanted."""
+    outcome = attempt(lambda: plugins.load(_LISTENERS[framework]).listen(_is_wanted))
+    if outcome.error is not None:
+        package = framework.partition(".")[0]
+        log_window.warn(f"listen {package}", f"{package} is not what was tested, and not recorded: {outcome.error!r}")
+
+
+def _is_wanted() -> bool:
+    """Return whether what begins here is to be recorded."""
+    return _state.is_on and (_state.is_always or sessions.current() is not None)
 
 
 def _hooks() -> list[tuple[str, Hook]]:
@@ -251,9 +273,7 @@ def _async_wrapper(provider: str, hook: Hook) -> Callable[..., Any]:
 
 def _begun(provider: str, hook: Hook, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
     """Return a call to follow, None where it is not to be recorded or cannot be."""
-    if not _state.is_on or inside.get() or context.is_suppressed():
-        return None
-    if not _state.is_always and sessions.current() is None:
+    if not _is_wanted() or inside.get() or context.is_suppressed():
         return None
 
     def begun() -> Watch | None:

@@ -50,7 +50,7 @@ class FollowedStep:
         # Taken now: where garbage is collected, nothing may be asked that takes a lock.
         self._collector = get_collector()
         self._arguments = _arguments(observed, args, kwargs) if observed.capture_args else None
-        self._context = sessions.context_of(session, **tracing.span_ids(outers.around()))
+        self._context = tracing.context_in(session, outers.around())
         self._token: Token[context.Context] | None = None
         self._items: list[Any] = []
         self._item_count: int | None = None

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from aicore_obs import context
+from aicore_obs.observer import sessions
 from aicore_obs.observer.outers import Outer, nearest
 
 _HEADER = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -36,6 +37,14 @@ def span_ids(around: tuple[Outer, ...] = ()) -> dict[str, Any]:
     if outer is not None:
         return {"trace_id": outer.trace_id, "span_id": new_span_id(), "parent_id": outer.inside_id}
     return {"trace_id": now.trace_id or new_trace_id(), "span_id": new_span_id(), "parent_id": now.span_id}
+
+
+def context_in(session: sessions.Session | None, around: tuple[Outer, ...]) -> context.Context:
+    """Return the context of a span that begins here, with what is said of what is ``around`` it."""
+    now = sessions.context_of(session, **span_ids(around))
+    for one in around:
+        now = one.dressed(now)
+    return now
 
 
 def traceparent() -> str | None:

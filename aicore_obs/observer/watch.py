@@ -37,8 +37,11 @@ class Watch:
         where = {"base_url": asked.base_url} if asked.base_url is not None else {}
         self._request = snapshot({**asked.request, **where})
         self._session = sessions.current()
-        self._context = sessions.context_of(self._session, **tracing.span_ids(around))
-        self._site = call_site(outside=hook.package.partition(".")[0])
+        self._context = tracing.context_in(self._session, around)
+        self._site = call_site(
+            outside=hook.package.partition(".")[0],
+            around=next((one.site for one in around if one.site is not None), None),
+        )
         # Taken now: where garbage is collected, nothing may be asked that takes a lock.
         self._collector = get_collector()
         self.is_done = False

@@ -1,0 +1,305 @@
+"""This module is where runs of LangChain are tested beyond the law of one: what is kept, where it belongs, its end."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tracers import context as hooks
+
+import aicore_obs
+from aicore_obs.observer import observe, observer
+from aicore_obs.observer.langchain import LlmOperationCallbackHandler
+from aicore_obs.observer.runs import Runs, begun_runs
+from tests import chains
+from tests import sdk_calls as calls
+from tests.model_server import ModelServer, model_server
+from tests.observed import exported, observing
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    with model_server() as server:
+        yield server
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[aicore_obs.LlmOperationCollector]:
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    with observing(tmp_path, monkeypatch) as collector:
+        yield collector
+
+
+def _rows(collector: aicore_obs.LlmOperationCollector) -> list[dict[str, Any]]:
+    return collector.polars_from_db(order="asc").to_dicts()
+
+
+def test_what_a_model_without_an_sdk_says_is_kept(server: ModelServer, collector: Any) -> None:
+    """Usage, model, price, messages, the first token and the number of chunks."""
+    aicore_obs.instrument()
+    chains.own_invoke(server)
+    chains.own_stream(server)
+    whole, stream = _rows(collector)
+    assert (whole["provider"], whole["model"], whole["total_tokens"]) == ("openai", "gpt-4o-mini", 13)
+    assert whole["cost_usd"] is not None
+    assert json.loads(whole["completion_args"])["messages"] == [{"role": "user", "content": chains.QUESTION}]
+    assert (whole["response_text"], whole["stream_state"], whole["time_to_first_token_ms"]) == ("Blue.", None, None)
+    assert (stream["response_text"], stream["stream_state"]) == ("Blue sky.", "complete")
+    assert 0 <= stream["time_to_first_token_ms"] <= stream["latency_ms"]
+    assert stream["extras"]["stream_chunks"] >= 3
+
+
+def test_how_a_call_without_an_sdk_ended_is_kept(server: ModelServer, collector: Any) -> None:
+    """An error with its type, a stream that was given up with what came of it."""
+    aicore_obs.instrument()
+    chains.own_fails(server)
+    chains.own_closed_early(server)
+    failed, given_up = _rows(collector)
+    assert (failed["status"], failed["error_type"]) == ("error", "RuntimeError")
+    assert (given_up["status"], given_up["stream_state"], given_up["response_text"]) == ("ok", "abandoned", "Blue")
+
+
+def test_a_dropped_stream_is_recorded_when_the_garbage_is_collected(collector: Any) -> None:
+    """Nobody has to close it, and nothing of it is held."""
+    aicore_obs.instrument()
+    stream = chains.said("Blue sky.").stream(chains.QUESTION)
+    next(stream)
+    del stream
+    gc.collect()
+    assert [row["stream_state"] for row in _rows(collector)] == ["abandoned"]
+    assert not begun_runs
+
+
+def test_runs_that_never_end_are_forgotten() -> None:
+    """Of what is kept until its end there is a bound; the oldest go first."""
+    runs = Runs()
+    for number in range(10_001):
+        runs.begin(number, object())  # type: ignore[arg-type]
+    assert not runs.is_known(0)  # type: ignore[arg-type]
+    assert runs.is_known(1)  # type: ignore[arg-type]
+
+
+def test_tags_and_metadata_are_kept(server: ModelServer, collector: Any) -> None:
+    """Those of the program, without LangChain's own; of an SDK's call inside, too."""
+    aicore_obs.instrument()
+    config: Any = {
+        "tags": ["fast"],
+        "metadata": {"team": "sky", "user_id": "ann", "thread_id": "t-1"},
+        "run_name": "ask",
+    }
+    chains.said("Blue.").invoke(chains.QUESTION, config)
+    with chains.chat_model(server) as model:
+        chains.chain_of(model).invoke({"question": chains.QUESTION}, config)
+    for row in _rows(collector):
+        assert (row["tags"], row["user_id"], row["session_id"]) == (["fast"], "ann", "t-1")
+        assert json.loads(row["extras"]["metadata"]) == {"team": "sky", "user_id": "ann", "thread_id": "t-1"}
+    assert [row["extras"]["run_name"] for row in _rows(collector)] == ["ask", None]
+
+
+def test_what_the_program_told_us_goes_before_metadata(server: ModelServer, collector: Any) -> None:
+    """Session, labels, user and tags that are in force around a call are those of its records, also of steps."""
+    aicore_obs.instrument()
+    session = observer.observe(labels={"team": "sky"})
+    with aicore_obs.bind(user_id="bob", tags=["ours"], extras={"metadata": "ours"}):
+        config: Any = {"tags": ["fast"], "metadata": {"user_id": "ann", "thread_id": "t-1"}}
+        with chains.chat_model(server) as model:
+            chains.chain_of(model).invoke({"question": chains.QUESTION}, config)
+    observer.end()
+    (row,) = _rows(collector)
+    assert (row["session_id"], row["user_id"], row["labels"]["team"]) == (session, "bob", "sky")
+    assert (row["tags"], row["extras"]["metadata"]) == (["ours", "fast"], "ours")
+    document = exported()
+    (step,) = document["function_events"]
+    assert (step["name"], step["session_id"]) == ("answer", session)
+    assert step["kwargs"] == {}
+    assert (step["args"], step["result"]) == ([{"question": chains.QUESTION}], "Blue.")
+    (root,) = document["trace_tree"]
+    assert [child["event_type"] for child in root["children"]] == ["provider"]
+
+
+def test_steps_of_ours_and_runs_nest(server: ModelServer, collector: Any) -> None:
+    """A chain in a function of ours, and one in a chain, have each other as parents."""
+    aicore_obs.instrument()
+
+    @observe
+    def inner(given: Any) -> str:
+        return str(chains.chain(server))
+
+    @observe
+    def outer() -> str:
+        return str(RunnableLambda(inner).with_config(run_name="middle").invoke("x"))
+
+    observer.observe()
+    assert outer() == "Blue."
+    observer.end()
+    (tree,) = exported()["trace_tree"]
+    names = []
+    while tree["event_type"] == "function":
+        names.append(tree["name"])
+        (tree,) = tree["children"]
+    assert names == ["outer", "middle", "inner", "answer"]
+
+
+def test_a_thread_without_a_context_belongs_to_its_parent(server: ModelServer, collector: Any) -> None:
+    """What is known around the chain is known of the call, though the thread knows nothing."""
+    aicore_obs.instrument()
+    with aicore_obs.bind(run_id="r-1", labels={"team": "sky"}):
+        chains.lost_context(server)
+    (row,) = _rows(collector)
+    assert (row["run_id"], row["labels"]) == ("r-1", {"team": "sky"})
+    assert row["parent_id"] is not None
+
+
+def test_calls_between_the_chunks_of_a_stream_are_not_inside_of_it(server: ModelServer, collector: Any) -> None:
+    """What the reader of a stream asks meanwhile is its own, and the stream is recorded all the same."""
+    aicore_obs.instrument()
+    stream = chains.said("Blue sky.").stream(chains.QUESTION)
+    next(stream)
+    calls.chat(server)
+    list(stream)
+    first, second = _rows(collector)
+    assert {first["api"], second["api"]} == {"langchain.chat_model", "chat.completions.create"}
+    assert first["trace_id"] != second["trace_id"]
+
+
+def test_only_results_of_inner_steps_are_kept(server: ModelServer, collector: Any) -> None:
+    """What an agent's step is given is the whole conversation, which its root and its models have."""
+    aicore_obs.instrument()
+    observer.observe()
+    chains.agent(server)
+    observer.end()
+    events = {event["name"]: event for event in exported()["function_events"]}
+    assert set(events) == {"painter", "model", "tools", "look_up"}
+    assert events["painter"]["args"][0]["messages"]
+    assert events["tools"]["args"] == []
+    assert events["tools"]["result"]
+    assert events["look_up"]["kwargs"] == {"place": "sky"}
+    assert "blue at the sky" in json.dumps(events["look_up"]["result"])
+
+
+def test_what_is_undone_is_undone_everywhere(server: ModelServer, collector: Any) -> None:
+    """In every thread and every context; asked for twice it is there once, and can be asked for again."""
+    made = threading.Event()
+    undone = threading.Event()
+    handlers: list[list[BaseCallbackHandler]] = []
+
+    def in_thread() -> None:
+        handlers.append(CallbackManager.configure().handlers)
+        made.set()
+        assert undone.wait(30)
+        handlers.append(CallbackManager.configure().handlers)
+
+    for _ in range(2):
+        aicore_obs.instrument()
+    registered = len(hooks._configure_hooks)
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    assert made.wait(30)
+    aicore_obs.uninstrument()
+    undone.set()
+    thread.join()
+    assert [len(found) for found in handlers] == [1, 0]
+    assert CallbackManager.configure().handlers == []
+    chains.own_invoke(server)
+    aicore_obs.instrument()
+    assert len(hooks._configure_hooks) == registered
+    chains.own_invoke(server)
+    assert len(_rows(collector)) == 1
+
+
+def test_a_run_that_has_begun_is_recorded_though_nobody_wants_more(collector: Any) -> None:
+    """What is under way when all is undone comes to its end."""
+    aicore_obs.instrument()
+    stream = chains.said("Blue sky.").stream(chains.QUESTION)
+    next(stream)
+    aicore_obs.uninstrument()
+    list(stream)
+    assert [row["stream_state"] for row in _rows(collector)] == ["complete"]
+
+
+def test_runs_outside_of_sessions_are_not_recorded_without_instrument(server: ModelServer, collector: Any) -> None:
+    """A session records what is inside of it, and nothing else."""
+    observer.observe()
+    chains.own_invoke(server)
+    observer.end()
+    chains.own_invoke(server)
+    assert len(_rows(collector)) == 1
+
+
+def test_suppressed_runs_are_not_recorded(server: ModelServer, collector: Any) -> None:
+    """Inside ``suppress`` nothing is."""
+    aicore_obs.instrument()
+    with aicore_obs.suppress():
+        chains.own_invoke(server)
+    assert _rows(collector) == []
+
+
+def test_a_handler_by_hand(server: ModelServer, collector: Any, tmp_path: Path) -> None:
+    """It records the runs that it was given to, into its collector, and once where all runs are recorded too."""
+    other = aicore_obs.LlmOperationCollector(db_url=f"sqlite:///{tmp_path}/other.db")
+    handler = LlmOperationCallbackHandler(other)
+    assert copy.deepcopy({"callbacks": [handler]})["callbacks"] == [handler]
+    with chains.chat_model(server) as model:
+        for config in ({"callbacks": [handler]}, {}):
+            assert chains.chain_of(model).invoke({"question": chains.QUESTION}, config) == "Blue."
+        # No SDK is instrumented, so that LangChain's word is all there is.
+        (row,) = other.polars_from_db().to_dicts()
+        assert (row["api"], row["model"], row["total_tokens"]) == ("langchain.chat_model", "gpt-4o-mini-2024-07-18", 13)
+        aicore_obs.instrument(["langchain"])
+        chains.chain_of(model).invoke({"question": chains.QUESTION}, {"callbacks": [handler]})
+    assert len(other.polars_from_db()) == 2
+    assert _rows(collector) == []
+    other.close()
+
+
+def test_our_own_failure_is_not_the_programs(
+    server: ModelServer, collector: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged by us, once, and LangChain hears nothing of it."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("ours")
+
+    plain = chains.own_invoke(server)
+    aicore_obs.instrument()
+    for name in ("begin", "end"):
+        with monkeypatch.context() as patched, caplog.at_level(logging.DEBUG):
+            patched.setattr(Runs, name, fail)
+            assert chains.own_invoke(server) == plain
+    assert {record.name for record in caplog.records} == {"aicore_obs"}
+
+
+def test_langchain_that_is_imported_later(tmp_path: Path) -> None:
+    """A program may switch us on before it imports anything, and LangChain is not imported for it."""
+    program = textwrap.dedent("""
+        import sys
+        import aicore_obs
+
+        collector = aicore_obs.configure(db_url="sqlite:///calls.db")
+        assert "langchain_core" in aicore_obs.instrument()
+        assert not any(name.startswith("langchain") for name in sys.modules)
+        from langchain_core.language_models.fake_chat_models import FakeListChatModel
+        FakeListChatModel(responses=["Blue."]).invoke("What colour?")
+        print(collector.polars_from_db()["api"].to_list())
+        aicore_obs.uninstrument()
+        FakeListChatModel(responses=["Blue."]).invoke("What colour?")
+        print(len(collector.polars_from_db()))
+        collector.close()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["['langchain.chat_model']", "1"]
