@@ -285,6 +285,9 @@ def _from_exception(value: BaseException) -> dict[str, str]:
 # The first that fits and works is taken.
 _CONVERTERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (_is_pydantic, _from_pydantic),
+    # Kinds of text and bytes of their own (LangChain's ``TextAccessor``, ``Markup``), which are sequences, too.
+    (lambda value: isinstance(value, str), str.__str__),
+    (lambda value: isinstance(value, bytes | bytearray), bytes),
     (lambda value: isinstance(value, msgspec.Raw), msgspec.json.decode),
     (_is_array, lambda value: value.tolist()),
     (_is_proto_plus, lambda value: type(value).to_dict(value)),

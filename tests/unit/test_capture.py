@@ -110,10 +110,20 @@ def generator() -> Iterator[int]:
     yield 1
 
 
+class Quoted(str):
+    """Text with more than text has, as LangChain's and MarkupSafe's are."""
+
+
+class Packed(bytes):
+    """Likewise of bytes."""
+
+
 WHEN = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
 ID = uuid.UUID("01900000-0000-7000-8000-000000000000")
 KNOWN: dict[str, tuple[Any, Any]] = {
     "bytes": (b"\x00\xff", "AP8="),
+    "text of a subclass": (Quoted("a text"), "a text"),
+    "bytes of a subclass": (Packed(b"\x00\xff"), "AP8="),
     "set": ({1}, [1]),
     "frozenset": (frozenset({"a"}), ["a"]),
     "tuple": ((1, (2,)), [1, [2]]),
