@@ -171,13 +171,13 @@ def _switch_on() -> None:
 
 def _listen(framework: str) -> None:
     """Have a framework tell of its runs, as long as they are wanted."""
-    outcome = attempt(lambda: plugins.load(_LISTENERS[framework]).listen(_is_wanted))
+    outcome = attempt(lambda: plugins.load(_LISTENERS[framework]).listen(_is_recording))
     if outcome.error is not None:
         package = framework.partition(".")[0]
         log_window.warn(f"listen {package}", f"{package} is not what was tested, and not recorded: {outcome.error!r}")
 
 
-def _is_wanted() -> bool:
+def _is_recording() -> bool:
     """Return whether what begins here is to be recorded."""
     return _state.is_on and (_state.is_always or sessions.current() is not None)
 
@@ -273,7 +273,7 @@ def _async_wrapper(provider: str, hook: Hook) -> Callable[..., Any]:
 
 def _begun(provider: str, hook: Hook, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
     """Return a call to follow, None where it is not to be recorded or cannot be."""
-    if not _is_wanted() or inside.get() or context.is_suppressed():
+    if not _is_recording() or inside.get() or context.is_suppressed():
         return None
 
     def begun() -> Watch | None:
