@@ -37,6 +37,9 @@ class ModelRun(Run):
         self._left = int(begun.told.get("batch_size") or 1) - 1
         self._chunks = 0
         self._first: float | None = None
+        # There will be a record, of this or of what is inside, and what is around makes none.
+        for one in self.outers:
+            one.cover(_TYPE)
         if sibling is not None:
             # All of a batch are begun before the first is asked: which of them a request is for, nobody says.
             self._left = sibling._left - 1  # noqa: SLF001 - of the same batch
@@ -62,8 +65,6 @@ class ModelRun(Run):
                 # Nobody was asked, and nothing is billed.
                 self._record_step(self._request, message, error, latency_ms, is_late=is_late)
             elif not self._is_known(message, latency_ms):
-                for one in self.outers:
-                    one.cover(_TYPE)
                 self._record(message, error, latency_ms, is_late=is_late)
         self._request = None
         self._told = {}

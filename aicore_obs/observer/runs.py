@@ -181,7 +181,10 @@ begun_runs = Runs()
 
 def _bound(kept: dict[UUID, Run], most: int) -> None:
     while len(kept) > most:
-        kept.pop(next(iter(kept)), None)
+        oldest = kept.pop(next(iter(kept)), None)
+        if oldest is not None:
+            # Nothing is inside of it any more, wherever its end was missed.
+            oldest.is_open = False
 
 
 def _said(told: dict[str, Any]) -> dict[str, Any]:

@@ -11,22 +11,29 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 from langchain_core.tracers import context as hooks
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
 
 import aicore_obs
-from aicore_obs.observer import observe, observer
+from aicore_obs.observer import langchain, observe, observer
 from aicore_obs.observer.langchain import LlmOperationCallbackHandler
-from aicore_obs.observer.runs import Runs, begun_runs
+from aicore_obs.observer.runs import Runs
 from tests import chains
 from tests import sdk_calls as calls
 from tests.model_server import ModelServer, model_server
 from tests.observed import exported, observing
+from tests.traced import CHAT, tracing
 
 
 @pytest.fixture
@@ -38,6 +45,7 @@ def server() -> Iterator[ModelServer]:
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[aicore_obs.LlmOperationCollector]:
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    monkeypatch.setattr(langchain, "begun_runs", Runs())
     with observing(tmp_path, monkeypatch) as collector:
         yield collector
 
@@ -79,16 +87,17 @@ def test_a_dropped_stream_is_recorded_when_the_garbage_is_collected(collector: A
     del stream
     gc.collect()
     assert [row["stream_state"] for row in _rows(collector)] == ["abandoned"]
-    assert not begun_runs
+    assert not langchain.begun_runs
 
 
 def test_runs_that_never_end_are_forgotten() -> None:
     """Of what is kept until its end there is a bound; the oldest go first."""
-    runs = Runs()
-    for number in range(10_001):
-        runs.begin(number, object())  # type: ignore[arg-type]
-    assert not runs.is_known(0)  # type: ignore[arg-type]
-    assert runs.is_known(1)  # type: ignore[arg-type]
+    runs: Any = Runs()
+    made = [SimpleNamespace(is_open=True) for _ in range(10_001)]
+    for number, run in enumerate(made):
+        runs.begin(number, run)
+    assert [runs.is_known(number) for number in (0, 1)] == [False, True]
+    assert [run.is_open for run in made[:2]] == [False, True]
 
 
 def test_tags_and_metadata_are_kept(server: ModelServer, collector: Any) -> None:
@@ -264,6 +273,67 @@ def test_a_handler_by_hand(server: ModelServer, collector: Any, tmp_path: Path) 
     other.close()
 
 
+class Traced(BaseCallbackHandler):
+    """A tracer's handler: it makes a span of each call of a model, which is the current one meanwhile."""
+
+    run_inline = True
+
+    def __init__(self, provider: Any) -> None:
+        self._tracer = provider.get_tracer("theirs")
+        self._entered: Any = None
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, **_: Any) -> None:
+        attributes = {name: value for name, value in CHAT.items() if name != "gen_ai.response.id"}
+        self._entered = self._tracer.start_as_current_span("chat", attributes=attributes)
+        self._entered.__enter__()
+
+    def on_llm_end(self, response: Any, **_: Any) -> None:
+        self._entered.__exit__(None, None, None)
+
+
+def test_a_tracers_span_of_the_same_call_is_no_second_operation(server: ModelServer, collector: Any) -> None:
+    """Where a tracer listens to LangChain, too, the call is one operation, and the span is its parent."""
+    aicore_obs.instrument()
+    with tracing() as provider:
+        chains.said("Blue.").invoke(chains.QUESTION, {"callbacks": [Traced(provider)]})
+    (row,) = _rows(collector)
+    assert row["api"] == "langchain.chat_model"
+    assert row["parent_id"] is not None
+
+
+def test_what_is_switched_off_does_nothing(
+    server: ModelServer, collector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``AICORE_OBS_ENABLED=0`` is for handlers, too."""
+    monkeypatch.setenv("AICORE_OBS_ENABLED", "0")
+    chains.said("Blue.").invoke(chains.QUESTION, {"callbacks": [LlmOperationCallbackHandler()]})
+    monkeypatch.delenv("AICORE_OBS_ENABLED")
+    assert _rows(collector) == []
+
+
+def test_a_pause_for_a_human_is_no_error(server: ModelServer, collector: Any) -> None:
+    """LangGraph interrupts by raising: the steps that it passes are paused."""
+
+    @tool
+    def ask(place: str) -> str:
+        """Ask a human."""
+        return str(interrupt(place))
+
+    aicore_obs.instrument()
+    observer.observe()
+    with chains.chat_model(server) as model:
+        agent: Any = create_agent(model, [ask], checkpointer=InMemorySaver())
+        config: Any = {"configurable": {"thread_id": "t-1"}}
+        agent.invoke({"messages": [("human", chains.QUESTION)]}, config)
+        answer = agent.invoke(Command(resume="yes"), config)
+    observer.end()
+    assert answer["messages"][-1].content == "Blue."
+    events = exported()["function_events"]
+    assert [event["name"] for event in events].count("ask") == 2
+    assert {event["error"] for event in events} == {None}
+    assert len(_rows(collector)) == len(server.requests) == 2
+
+
 def test_our_own_failure_is_not_the_programs(
     server: ModelServer, collector: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -277,7 +347,8 @@ def test_our_own_failure_is_not_the_programs(
     for name in ("begin", "end"):
         with monkeypatch.context() as patched, caplog.at_level(logging.DEBUG):
             patched.setattr(Runs, name, fail)
-            assert chains.own_invoke(server) == plain
+            # In a context of its own: a run whose end was missed is around all that follows.
+            assert copy_context().run(chains.own_invoke, server) == plain
     assert {record.name for record in caplog.records} == {"aicore_obs"}
 
 
