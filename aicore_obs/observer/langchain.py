@@ -268,15 +268,14 @@ def _listen_around() -> None:
 class _OfAll(LlmOperationCallbackHandler):
     """The one of all runs, as long as somebody wants them."""
 
-    def __init__(self, is_wanted: Callable[[], bool]) -> None:
+    def __init__(self) -> None:
         self._collector = None
-        self._is_wanted = is_wanted
         _listen_around()
 
     @property
     def is_on(self) -> bool:
         """Return whether runs that begin here are recorded."""
-        return self._is_wanted()
+        return _switch.is_wanted()
 
 
 class _Switch:
@@ -288,11 +287,11 @@ class _Switch:
 
     def __init__(self) -> None:
         self.handler: _OfAll | None = None
+        self.is_wanted: Callable[[], bool] = lambda: False
 
     def get(self) -> BaseCallbackHandler | None:
         """Return the handler of all runs, None where it is not wanted."""
-        handler = self.handler
-        return handler if handler is not None and attempt(lambda: handler.is_on).value else None
+        return self.handler if attempt(self.is_wanted).value else None
 
 
 _switch = _Switch()
@@ -300,6 +299,8 @@ _switch = _Switch()
 
 def listen(is_wanted: Callable[[], bool]) -> None:
     """Record all runs that begin where they are wanted; harmless twice."""
+    _switch.is_wanted = is_wanted
     if _switch.handler is None:
-        _switch.handler = _OfAll(is_wanted)
-        register_configure_hook(cast("ContextVar[Any]", _switch), inheritable=True)
+        _switch.handler = _OfAll()
+        # LangChain asks twice. Where it was wanted the first time only, it makes one of the class: that does nothing.
+        register_configure_hook(cast("ContextVar[Any]", _switch), inheritable=True, handle_class=_OfAll)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
@@ -19,8 +19,8 @@ import wrapt
 
 from aicore_obs import context, plugins
 from aicore_obs.default import get_collector
-from aicore_obs.descriptions import described, register, registry
-from aicore_obs.errors import MissingExtraError
+from aicore_obs.descriptions import canonical, described, register, registry
+from aicore_obs.errors import ConfigurationError, MissingExtraError
 from aicore_obs.guard import attempt, log_window
 from aicore_obs.observer import sessions
 from aicore_obs.observer.streams import cover_async_generator, cover_carrier, cover_generator, inside, uncover_classes
@@ -59,28 +59,54 @@ class _State:
         self.is_on = False
         # Calls outside of sessions are recorded too.
         self.is_always = False
+        # Whose calls are recorded; None: everybody's.
+        self.chosen: frozenset[str] | None = None
+
+    def wants(self, provider: str) -> bool:
+        """Return whether the calls of a provider's SDK, or of a framework, are asked for."""
+        return self.chosen is None or provider in self.chosen
 
 
 _state = _State()
 
 
-def instrument() -> list[str]:
+def instrument(providers: Iterable[str] | None = None) -> list[str]:
     """Record every call of the installed SDKs into the default collector; return the SDKs' names.
 
     SDKs that are imported later are included. Harmless twice. :func:`uninstrument` takes it back. Does nothing where
     ``AICORE_OBS_ENABLED=0``.
 
+    Args:
+        providers: record no others than these, such as ``["openai", "langchain"]``, until it is asked for again.
+
     Raises:
-        ConfigurationError: there can be no default collector.
+        ConfigurationError: there can be no default collector, or none of the SDKs that are known is a provider's.
     """
+    chosen = None if providers is None else _chosen(providers)
     if not from_environment().enabled:
         return []
     # Made now: what cannot work is said here, and no call waits for it.
     get_collector()
     _state.is_always = True
+    _state.chosen = chosen
     _switch_on()
-    packages = {hook.package for _, hook in _hooks()} | {framework.partition(".")[0] for framework in _LISTENERS}
+    packages = {hook.package for name, hook in _hooks() if _state.wants(name)}
+    packages |= {name for name in map(_package, _LISTENERS) if _state.wants(canonical(name))}
     return sorted(package for package in packages if attempt(find_spec, package).value is not None)
+
+
+def _chosen(providers: Iterable[str]) -> frozenset[str]:
+    """Return the providers' own names.
+
+    Raises:
+        ConfigurationError: one has no SDK that is known.
+    """
+    known = {name for name, _ in _hooks()} | {canonical(_package(framework)) for framework in _LISTENERS}
+    given = [providers] if isinstance(providers, str) else list(providers)
+    for name in given:
+        if not isinstance(name, str) or canonical(name) not in known:
+            raise ConfigurationError(f"providers={given!r}: {name!r} is none of {', '.join(sorted(known))}")
+    return frozenset(map(canonical, given))
 
 
 def instrument_opentelemetry(tracer_provider: TracerProvider | None = None) -> None:
@@ -111,6 +137,7 @@ def uninstrument() -> None:
         _owner_of_spans().rest()
     with _state.lock.here:
         _state.is_on = _state.is_always = False
+        _state.chosen = None
         for patch in _state.patches.values():
             # Where somebody else has put a wrapper over ours, ours stays, and only passes on.
             if vars(patch.owner).get(patch.name) is patch.wrapper:
@@ -156,6 +183,8 @@ def _switch_on() -> None:
     _state.is_on = True
     for provider, hook in _hooks():
         module = sys.modules.get(hook.module)
+        if not _state.wants(provider):
+            continue
         if module is not None:
             _patch(provider, hook, module)
         elif hook.module not in _state.awaited:
@@ -171,15 +200,20 @@ def _switch_on() -> None:
 
 def _listen(framework: str) -> None:
     """Have a framework tell of its runs, as long as they are wanted."""
-    outcome = attempt(lambda: plugins.load(_LISTENERS[framework]).listen(_is_recording))
+    package = _package(framework)
+    provider = canonical(package)
+    outcome = attempt(lambda: plugins.load(_LISTENERS[framework]).listen(lambda: _is_recording(provider)))
     if outcome.error is not None:
-        package = framework.partition(".")[0]
         log_window.warn(f"listen {package}", f"{package} is not what was tested, and not recorded: {outcome.error!r}")
 
 
-def _is_recording() -> bool:
+def _package(framework: str) -> str:
+    return framework.partition(".")[0]
+
+
+def _is_recording(provider: str) -> bool:
     """Return whether what begins here is to be recorded."""
-    return _state.is_on and (_state.is_always or sessions.current() is not None)
+    return _state.is_on and _state.wants(provider) and (_state.is_always or sessions.current() is not None)
 
 
 def _hooks() -> list[tuple[str, Hook]]:
@@ -191,7 +225,7 @@ def _on_import(module: ModuleType) -> None:
     """Patch a module that was just imported; what goes wrong must not be the importer's."""
     if _state.is_on:
         for provider, hook in _hooks():
-            if hook.module == module.__name__:
+            if hook.module == module.__name__ and _state.wants(provider):
                 _patch(provider, hook, module)
 
 
@@ -273,7 +307,7 @@ def _async_wrapper(provider: str, hook: Hook) -> Callable[..., Any]:
 
 def _begun(provider: str, hook: Hook, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
     """Return a call to follow, None where it is not to be recorded or cannot be."""
-    if not _is_recording() or inside.get() or context.is_suppressed():
+    if not _is_recording(provider) or inside.get() or context.is_suppressed():
         return None
 
     def begun() -> Watch | None:

@@ -380,3 +380,17 @@ def test_what_the_caller_changes_afterwards_changes_nothing(server: ModelServer,
     assert "first" in text
     assert "second" not in text
     assert "sk-none" not in text
+
+
+def test_only_chosen_providers_are_recorded(server: ModelServer, recorded: Recorded) -> None:
+    """Others are left alone, until all are asked for; a name that is nobody's is a mistake."""
+    found = aicore_obs.instrument(["anthropic", "google-genai"])
+    assert found == ["anthropic", "google.genai"]
+    calls.chat(server)
+    calls.messages(server)
+    assert recorded.frame()["provider"].to_list() == ["anthropic"]
+    assert "openai" in aicore_obs.instrument()
+    calls.chat(server)
+    assert recorded.frame().height == 2
+    with pytest.raises(aicore_obs.ConfigurationError, match="'acme' is none of anthropic, bedrock"):
+        aicore_obs.instrument(["acme"])

@@ -228,6 +228,22 @@ def test_what_is_undone_is_undone_everywhere(server: ModelServer, collector: Any
     assert len(_rows(collector)) == 1
 
 
+def test_what_is_undone_between_two_questions_harms_nobody(server: ModelServer, collector: Any) -> None:
+    """LangChain asks for the handler twice, and another thread may undo it meanwhile."""
+    asked: list[bool] = []
+
+    def is_wanted() -> bool:
+        asked.append(len(asked) == 0)
+        return asked[-1]
+
+    plain = chains.own_invoke(server)
+    aicore_obs.instrument()
+    langchain.listen(is_wanted)
+    assert chains.own_invoke(server) == plain
+    assert asked[:2] == [True, False]
+    assert _rows(collector) == []
+
+
 def test_a_run_that_has_begun_is_recorded_though_nobody_wants_more(collector: Any) -> None:
     """What is under way when all is undone comes to its end."""
     aicore_obs.instrument()
@@ -374,3 +390,17 @@ def test_langchain_that_is_imported_later(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["['langchain.chat_model']", "1"]
+
+
+def test_langchain_alone(server: ModelServer, collector: Any) -> None:
+    """Chosen without the SDKs beneath, its own word is recorded; chosen away, its runs are not."""
+    aicore_obs.instrument(["langchain"])
+    chains.chain(server)
+    aicore_obs.instrument(["openai"])
+    chains.chain(server)
+    first, second = _rows(collector)
+    assert (first["api"], second["api"]) == ("langchain.chat_model", "chat.completions.create")
+    assert first["total_tokens"] == second["total_tokens"] == 13
+    assert first["cost_usd"] == second["cost_usd"]
+    assert first["parent_id"] is not None
+    assert second["parent_id"] is None

@@ -317,6 +317,8 @@ async def observed() -> int:
         work: list[str] = observer.carried(traced)("a")
     observer.end()
     found: list[str] = aicore_obs.instrument()
+    aicore_obs.instrument(["openai", "langchain"])
+    aicore_obs.instrument(providers=("anthropic",))
     aicore_obs.uninstrument()
     print(session, words, labels, work, found)
     return count
