@@ -70,6 +70,13 @@ def said(*texts: str, usage: Any = USAGE) -> GenericFakeChatModel:
     )
 
 
+class Gateway(ChatOpenAI):
+    """Somebody's model behind an interface like OpenAI's."""
+
+    def _get_ls_params(self, stop: Any = None, **options: Any) -> Any:
+        return {**super()._get_ls_params(stop=stop, **options), "ls_provider": "deepseek"}
+
+
 PROMPT = ChatPromptTemplate.from_template("{question}")
 
 
@@ -136,6 +143,12 @@ async def achain_events(server: ModelServer) -> Any:
     async with achat_model(server) as model:
         events = chain_of(model).astream_events({"question": QUESTION})
         return [(event["event"], event["name"], event["tags"]) async for event in events]
+
+
+def events(server: ModelServer) -> Any:
+    """The protocol of content blocks."""
+    with chat_model(server) as model:
+        return [event["event"] for event in model.stream_events(QUESTION, version="v3")]
 
 
 def batched(server: ModelServer) -> Any:
@@ -275,6 +288,10 @@ def own_stream(_: ModelServer) -> Any:
 
 async def own_astream(_: ModelServer) -> Any:
     return seen([part async for part in said("Blue sky.").astream(QUESTION)])
+
+
+def own_events(_: ModelServer) -> Any:
+    return [event["event"] for event in said("Blue sky.").stream_events(QUESTION, version="v3")]
 
 
 def own_closed_early(_: ModelServer) -> Any:

@@ -69,6 +69,28 @@ def test_what_a_model_without_an_sdk_says_is_kept(server: ModelServer, collector
     assert stream["extras"]["stream_chunks"] >= 3
 
 
+def test_langchain_says_who_answers_where_the_host_does_not(server: ModelServer, collector: Any) -> None:
+    """A server of an unknown name that is spoken to through openai's SDK is whose LangChain's class says."""
+    aicore_obs.instrument()
+    with calls.openai_client(server) as client:
+        clients: dict[str, Any] = {"client": client.chat.completions, "root_client": client}
+        chains.Gateway(model="deepseek-chat", api_key=chains.KEY, **clients).invoke(chains.QUESTION)
+    chains.invoke(server)
+    assert [row["provider"] for row in _rows(collector)] == ["deepseek", "openai"]
+
+
+def test_secrets_in_metadata_are_not_kept(collector: Any) -> None:
+    """Nor anywhere else."""
+    aicore_obs.instrument()
+    config: Any = {"metadata": {"api_key": "sk-0123456789", "headers": {"authorization": "Bearer abcdef"}}}
+    chains.chain_of(chains.said("Blue.")).invoke({"question": "q", "api_key": "sk-0123456789"}, config)
+    collector.flush()
+    for path in Path().glob("calls.db*"):
+        if path.is_file():
+            assert b"sk-0123456789" not in path.read_bytes()
+            assert b"abcdef" not in path.read_bytes()
+
+
 def test_how_a_call_without_an_sdk_ended_is_kept(server: ModelServer, collector: Any) -> None:
     """An error with its type, a stream that was given up with what came of it."""
     aicore_obs.instrument()
