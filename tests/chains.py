@@ -224,6 +224,22 @@ def retrieved(server: ModelServer) -> Any:
         return seen(shelf.invoke(QUESTION))
 
 
+class AskingShelf(Shelf):
+    """One that asks a model how to search."""
+
+    async def _aget_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        better = await said("sky colour").ainvoke(query)
+        return [Document(f"{len(await self.vectors.aembed_query(str(better.content)))} numbers")]
+
+
+async def aretrieved(server: ModelServer) -> Any:
+    """A retriever that makes two calls: the first is over when the second begins."""
+    async with calls.openai_async(server) as client:
+        options: dict[str, Any] = {"async_client": client.embeddings, "check_embedding_ctx_length": False}
+        shelf = AskingShelf(vectors=OpenAIEmbeddings(model="text-embedding-3-small", api_key=KEY, **options))
+        return seen(await shelf.ainvoke(QUESTION))
+
+
 @tool
 def look_up(place: str) -> str:
     """Say what there is at a place."""

@@ -33,8 +33,8 @@ _WORK = frozenset({"prompt", "parser"})
 # LangGraph's mark on the runs that are its own machinery.
 _HIDDEN = "langsmith:hidden"
 # What LangChain calls the runs that only hold others together (RunnableSequence, RunnableParallel, …) and that nobody
-# has given a name.
-_GLUE = "Runnable"
+# has given a name; and functions that are private, those of libraries for the most part.
+_GLUE = ("Runnable", "_")
 
 
 class LlmOperationCallbackHandler(BaseCallbackHandler):
@@ -146,7 +146,7 @@ class LlmOperationCallbackHandler(BaseCallbackHandler):
             parent = _innermost(told.get("parent_run_id"), here)
             is_root = parent is None and told.get("parent_run_id") is None
             name = _name(serialized, told) or kind
-            begun = Begun(kind, name, told, parent, self._collector or get_collector())
+            begun = Begun(kind, name, told, parent, self._its_collector())
             has_arguments = kind != CHAIN or is_root
             is_kept = kind != CHAIN or _is_worth_it(name, told, is_root=is_root)
             run = Run(begun, arguments() if is_kept and has_arguments else None, is_step=is_kept)
@@ -166,12 +166,15 @@ class LlmOperationCallbackHandler(BaseCallbackHandler):
             sibling = here if isinstance(here, ModelRun) and here.expects_more(parent_id) else None
             before = here if sibling is None else sibling.before
             parent = _innermost(parent_id, before)
-            begun = Begun(api, _name(serialized, told) or "model", told, parent, self._collector or get_collector())
+            begun = Begun(api, _name(serialized, told) or "model", told, parent, self._its_collector())
             run = ModelRun(begun, request(), sibling)
             begun_runs.begin(told["run_id"], run)
             _enter(run, before)
 
         _attempt("beginning", told, begin)
+
+    def _its_collector(self) -> LlmOperationCollector:
+        return get_collector() if self._collector is None else self._collector
 
     def _is_new(self, told: dict[str, Any]) -> bool:
         # What begins inside of a watched call is part of it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import msgspec
 from aicore_obs import context
 from aicore_obs.callsite import call_site
 from aicore_obs.capture.plain import snapshot
+from aicore_obs.capture.record import Captured
 from aicore_obs.capture.redaction import without_secrets
 from aicore_obs.capture.steps import Step
 from aicore_obs.collector import LlmOperationCollector
@@ -62,6 +64,7 @@ class Run(Outer):
         ids = tracing.span_ids(around)
         super().__init__(ids["trace_id"], ids["span_id"] if is_step else ids["parent_id"], around)
         self.parent = parent
+        # Of models and retrievers: what is around where this has ended in another context than it began in.
         self.before: Run | None = None
         self.says = _said(told)
         self.provider = _provider(told)
@@ -107,7 +110,6 @@ class Run(Outer):
         """Keep no more than a later child needs."""
         self._arguments = None
         self.outers = ()
-        self.before = None
 
     def _record_step(
         self, arguments: Any, result: Any, error: BaseException | None, duration_ms: float, *, is_late: bool
@@ -128,7 +130,7 @@ class Run(Outer):
         )
         self._offer(lambda collector: collector.watching.step(step, is_late=is_late), is_late=is_late)
 
-    def _offer(self, record: Any, *, is_late: bool) -> None:
+    def _offer(self, record: Callable[[LlmOperationCollector], Captured | None], *, is_late: bool) -> None:
         """Record something in the context of the beginning."""
         collector = self._collector if is_late or not self._collector.is_closed else get_collector()
         token = context.enter(self._context)
