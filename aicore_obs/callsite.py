@@ -84,6 +84,23 @@ def is_in(package: str, *, above: str = "") -> bool:
     return False
 
 
+def is_called_by(package: str) -> bool:
+    """Return whether a package has made this call itself: no function of an application stands between.
+
+    Of what lies in other installed packages it is not known whose it is, and it is passed over.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as above
+    for _ in range(_MAX_FRAMES):
+        if frame is None:
+            return False
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+            return True
+        if frame.f_code is _TASKS or _is_application(frame.f_code):
+            return False
+        frame = frame.f_back
+    return False
+
+
 def _site(frame: FrameType) -> CallSite:
     code = frame.f_code
     return CallSite(code.co_filename, frame.f_lineno, code.co_qualname)
@@ -102,7 +119,8 @@ def _is_of(frame: FrameType, package: str) -> bool:
     if frame.f_code.co_filename.startswith((_OURS, "<frozen")):
         return True
     top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-    return top in ("wrapt", "asyncio", "contextlib", package) or top.startswith(_FRAMEWORKS)
+    named = ("wrapt", "asyncio", "contextlib", "concurrent", "threading", package)
+    return top in named or top.startswith(_FRAMEWORKS)
 
 
 def _libraries() -> tuple[str, ...]:

@@ -28,8 +28,13 @@ _ORDINARY = {
     "quality": frozenset({"auto", ""}),
 }  # fmt: skip
 _TIERS = {"reserved": "provisioned", "provisioned_throughput": "provisioned"}
-# The api of operations that others tell of in words of their own → whose description reads those.
-_TOLD_BY = {"span.attributes": "otel", "langchain.chat_model": "langchain", "langchain.llm": "langchain"}
+# How the api of operations begins that others tell of in words of their own → whose description reads those.
+_TOLD_BY = {
+    "span.attributes": "otel",
+    "langchain.chat_model": "langchain",
+    "langchain.llm": "langchain",
+    "litellm.": "litellm",
+}
 # The region in the name of a host, such as ``us-east5-aiplatform.googleapis.com``.
 _REGION = re.compile(r"^(?:https?://)?(?:bedrock-runtime\.)?([a-z]+-[a-z0-9-]*[0-9])[.-](?:aiplatform|amazonaws)\.")
 # An interface of batches, not one that takes several at once (``batchEmbedContents``).
@@ -68,6 +73,12 @@ def derive(operation: Operation) -> Derived | None:
     )
 
 
+def told_by(api: str | None) -> Provider | None:
+    """Return the description of who tells of an operation in words of its own, None where it is the provider."""
+    found = next((who for beginning, who in _TOLD_BY.items() if (api or "").startswith(beginning)), None)
+    return described(found)
+
+
 def read_text(provider: str | None, response: bytes) -> str | None:
     """Return the text that the model wrote, by the provider's description or else by the shape; never raises."""
     description = described(provider)
@@ -95,7 +106,7 @@ def _read_response(
     else:
         raw = bytes(operation.response)
     facts = _NO_RESPONSE
-    named = described(_TOLD_BY.get(operation.api or "")) or named
+    named = told_by(operation.api) or named
     if named is not None:
         facts = named.read_response(raw, request)
         if facts.usage != NO_USAGE:

@@ -24,7 +24,8 @@ class Outer:
     call inside stands for it; what is not kept here is known to somebody else's traces only. ``provider`` is who
     answers, where this is known better than by an SDK whose server has an unknown name. ``covered`` are the types of
     the calls that are recorded inside. ``says`` is what the program said of it, as fields of a context, and ``site``
-    the application's line that began it.
+    the application's line that began it; ``told`` is what the record of a call inside says besides, in the words of
+    ``record_completion``.
     """
 
     says: Mapping[str, Any] = MappingProxyType({})
@@ -43,6 +44,7 @@ class Outer:
         self.inside_id = inside_id
         self.is_kept = is_kept
         self.provider = provider
+        self.told: dict[str, Any] = {}
         self.is_open = True
         # The step of ours in which it began: what began in it, and not around it, is nearer.
         self.own_span = context.current().span_id
@@ -90,6 +92,15 @@ def nearest(outers: tuple[Outer, ...]) -> Outer | None:
     if own is not None:
         outers = tuple(one for one in outers if one.is_kept and one.own_span == own)
     return max(outers, key=lambda one: (one.is_kept, one.order), default=None)
+
+
+def told(outers: tuple[Outer, ...]) -> dict[str, Any]:
+    """Return what all of them say of a call inside."""
+    found: dict[str, Any] = {}
+    for one in outers:
+        extras = {**found.get("extras", {}), **one.told.get("extras", {})}
+        found = {**found, **one.told, **({"extras": extras} if extras else {})}
+    return found
 
 
 class Answers:

@@ -35,8 +35,12 @@ if TYPE_CHECKING:
 
 # Knows OpenTelemetry's SDK, and is loaded by those who have it.
 _SPANS = "aicore_obs.observer.otel"
-# The module of a framework that tells others of its runs → what listens to it here, which needs the framework.
-_LISTENERS = {"langchain_core.tracers.context": "aicore_obs.observer.langchain"}
+_LITELLM = "aicore_obs.observer.litellm"
+# The module of a framework that tells others of its calls → what listens to it here, which needs the framework.
+_LISTENERS = {
+    "langchain_core.tracers.context": "aicore_obs.observer.langchain",
+    "litellm": _LITELLM,
+}
 
 
 class _Patch(msgspec.Struct, frozen=True):
@@ -135,6 +139,8 @@ def uninstrument() -> None:
     """Give every SDK its own functions back, and listen to nobody."""
     if _SPANS in sys.modules:
         _owner_of_spans().rest()
+    if _LITELLM in sys.modules:
+        attempt(plugins.load(_LITELLM).rest)
     with _state.lock.here:
         _state.is_on = _state.is_always = False
         _state.chosen = None
@@ -199,7 +205,9 @@ def _switch_on() -> None:
 
 
 def _listen(framework: str) -> None:
-    """Have a framework tell of its runs, as long as they are wanted."""
+    """Have a framework tell of its calls, as long as they are wanted."""
+    if not _state.is_on:
+        return
     package = _package(framework)
     provider = canonical(package)
     outcome = attempt(lambda: plugins.load(_LISTENERS[framework]).listen(lambda: _is_recording(provider)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,14 +27,15 @@ _CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
 class Watch:
     """One call in progress. It is finished once; what comes later changes nothing."""
 
-    def __init__(self, hook: Hook, provider: str, asked: Asked) -> None:
+    def __init__(self, hook: Hook, provider: str, asked: Asked, *, told: dict[str, Any] | None = None) -> None:
         self.hook = hook
         self._asked = asked
         around = outers.around()
         server = server_of(asked.base_url) if asked.base_url is not None else None
         at_host = server.provider if server is not None else None
-        told = next((one.provider for one in around if one.provider is not None), asked.provider or provider)
-        self._provider = at_host.name if at_host is not None else told
+        who = next((one.provider for one in around if one.provider is not None), asked.provider or provider)
+        self._provider = at_host.name if at_host is not None else who
+        self._told = told if told is not None else outers.told(around)
         where = {"base_url": asked.base_url} if asked.base_url is not None else {}
         self._request = snapshot({**asked.request, **where})
         self._session = sessions.current()
@@ -50,14 +52,26 @@ class Watch:
         self._started_at = utc_now()
         self._started = time.perf_counter()
         self._first: float | None = None
+        self._end: float | None = None
         # From now on there will be a record, and what is around makes none.
         for one in around:
             one.cover(asked.operation_type)
 
-    def first_token(self) -> None:
-        """Say that the first token has come; only the first call counts."""
+    def first_token(self, moment: datetime | None = None) -> None:
+        """Say that the first token has come, now or at a moment; only the first call counts."""
         if self._first is None:
-            self._first = time.perf_counter()
+            self._first = self._at(moment)
+
+    def end_at(self, moment: datetime | None) -> None:
+        """Say when the call ended, where that is told later."""
+        self._end = self._at(moment)
+
+    def _at(self, moment: datetime | None) -> float:
+        """Return a moment in the seconds of the call: between its beginning and now, whatever clocks do."""
+        now = time.perf_counter()
+        if not isinstance(moment, datetime):
+            return now
+        return min(now, self._started + max(0.0, (moment.astimezone() - self._started_at).total_seconds()))
 
     @property
     def has_first_token(self) -> bool:
@@ -68,9 +82,9 @@ class Watch:
         """Record a whole answer; never raises."""
         self._finish(response, None, {})
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, *, is_late: bool = False) -> None:
         """Record that the call raised; never raises."""
-        self._finish(None, error, {}, is_late=isinstance(error, GeneratorExit))
+        self._finish(None, error, {}, is_late=is_late or isinstance(error, GeneratorExit))
 
     def ended(self, state: str, parts: Any, count: int | None, error: BaseException | None = None) -> None:
         """Record a stream that has ended one way or another; never raises."""
@@ -83,7 +97,7 @@ class Watch:
         if self.is_done:
             return
         self.is_done = True
-        now = time.perf_counter()
+        now = self._end if self._end is not None else time.perf_counter()
         outcome = attempt(self._record, response, error, stream, now, is_late)
         if outcome.error is not None:
             log_window.warn("instrument", f"a call of {self._asked.api} was not recorded: {outcome.error!r}")
@@ -94,7 +108,7 @@ class Watch:
         if self._is_known(response, now):
             return
         collector = self._collector if is_late or not self._collector.is_closed else get_collector()
-        extras = {"callsite": self._site, "stream_chunks": stream.get("stream_chunks")}
+        extras = {"callsite": self._site, "stream_chunks": stream.get("stream_chunks"), **self._told.get("extras", {})}
         token = context.enter(self._context)
         try:
             captured = collector.watching.operation(
@@ -111,6 +125,7 @@ class Watch:
                 timestamp=self._started_at,
                 time_to_first_token_ms=(self._first - self._started) * 1000 if self._first is not None else None,
                 stream_state=stream.get("stream_state"),
+                **{name: value for name, value in self._told.items() if name != "extras"},
             )
         finally:
             context.leave(token)
