@@ -322,6 +322,18 @@ def test_listening_twice_is_once_and_it_ends_everywhere(server: ModelServer, rec
     assert recorded.frame(2).height == 2
 
 
+def test_it_may_be_the_only_one_that_is_chosen(server: ModelServer, recorded: Recorded) -> None:
+    """What LiteLLM asks through an SDK that was not chosen is recorded as LiteLLM tells it; others are not recorded."""
+    aicore_obs.uninstrument()
+    assert aicore_obs.instrument(["litellm"]) == ["litellm"]
+    litellm.completion(**calls.asked(server, calls.CLAUDE))
+    assert recorded.frame(1).height == 1
+    aicore_obs.uninstrument()
+    assert aicore_obs.instrument(["anthropic"]) == ["anthropic"]
+    litellm.completion(**calls.asked(server, calls.CLAUDE))
+    assert recorded.frame(1).height == 1
+
+
 _PROGRAM = """
 import asyncio, sys
 import aicore_obs
