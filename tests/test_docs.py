@@ -44,7 +44,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_test_command_is_the_same_everywhere() -> None:
     """README and CONTRIBUTING print one command, and it installs an extra that exists."""
-    command = "python3 -m venv .venv && .venv/bin/pip install '.[dev]' && .venv/bin/python -m pytest -n 2"
+    command = "python3 -m venv .venv && .venv/bin/pip install '.[dev]' && .venv/bin/python -m pytest -n 3"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert "dev" in project["optional-dependencies"]
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
