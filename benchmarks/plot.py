@@ -31,6 +31,8 @@ def draw(run: Run, path: Path) -> None:
     survival = [one for one in run.survival if one.offered]
     panels = [(_ratios, ratios, 0.24), (_costs, costs, 0.24), (_survival, survival, 0.48)]
     panels = [panel for panel in panels if panel[1]]
+    if not panels:
+        return
     heights = [0.8 + each * len(some) for _, some, each in panels]
     drawing = Drawing(figsize=(11, sum(heights)), layout="constrained")
     axes = drawing.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
