@@ -9,8 +9,10 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.caches import InMemoryCache
@@ -27,8 +29,12 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, SecretStr
 
+import aicore_obs
+from aicore_obs.observer import langchain
+from aicore_obs.observer.runs import Runs
 from tests import sdk_calls as calls
 from tests.model_server import ModelServer
+from tests.observed import observing
 
 QUESTION = "What colour is the sky?"
 USAGE: Any = {"input_tokens": 11, "output_tokens": 2, "total_tokens": 13}
@@ -46,6 +52,15 @@ def seen(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [seen(one) for one in value]
     return calls.seen(value)
+
+
+@contextmanager
+def listening(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[aicore_obs.LlmOperationCollector]:
+    """A default collector in a folder, for LangChain that tells nobody else and has no runs of tests before."""
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    monkeypatch.setattr(langchain, "begun_runs", Runs())
+    with observing(folder, monkeypatch) as collector:
+        yield collector
 
 
 @contextmanager
@@ -115,8 +130,9 @@ def fails(server: ModelServer) -> Any:
 async def acancelled(server: ModelServer) -> Any:
     async with achat_model(server, "slow") as model:
         task = asyncio.ensure_future(chain_of(model).ainvoke({"question": QUESTION}))
-        while not server.requests:
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(60):
+            while not server.requests:
+                await asyncio.sleep(0.005)
         task.cancel()
         return await calls.acaught(lambda: task)
 

@@ -211,8 +211,9 @@ def test_a_call_in_a_callback_of_the_application_is_its_own(
 
     async def judged() -> None:
         await litellm.acompletion(**calls.asked(server, calls.CLAUDE))
-        while len(server.requests) < 2:
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(60):
+            while len(server.requests) < 2:
+                await asyncio.sleep(0.005)
 
     server.requests.clear()
     asyncio.run(judged())

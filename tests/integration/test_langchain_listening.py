@@ -23,7 +23,6 @@ from aicore_obs.observer.langchain import LlmOperationCallbackHandler
 from aicore_obs.observer.runs import Runs
 from tests import chains
 from tests.model_server import ModelServer, model_server
-from tests.observed import observing
 
 
 @pytest.fixture
@@ -34,9 +33,7 @@ def server() -> Iterator[ModelServer]:
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[aicore_obs.LlmOperationCollector]:
-    monkeypatch.setenv("LANGSMITH_TRACING", "false")
-    monkeypatch.setattr(langchain, "begun_runs", Runs())
-    with observing(tmp_path, monkeypatch) as collector:
+    with chains.listening(tmp_path, monkeypatch) as collector:
         yield collector
 
 

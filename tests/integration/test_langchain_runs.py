@@ -23,7 +23,7 @@ from aicore_obs.observer.runs import Runs
 from tests import chains
 from tests import sdk_calls as calls
 from tests.model_server import ModelServer, model_server
-from tests.observed import exported, observing
+from tests.observed import exported
 from tests.traced import CHAT, tracing
 
 
@@ -35,9 +35,7 @@ def server() -> Iterator[ModelServer]:
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[aicore_obs.LlmOperationCollector]:
-    monkeypatch.setenv("LANGSMITH_TRACING", "false")
-    monkeypatch.setattr(langchain, "begun_runs", Runs())
-    with observing(tmp_path, monkeypatch) as collector:
+    with chains.listening(tmp_path, monkeypatch) as collector:
         yield collector
 
 
